@@ -1,0 +1,49 @@
+# The verbs of this repository. `make` alone lists them.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
+RUN_STAMP  := $(VENV)/.run-installed
+TEST_STAMP := $(VENV)/.test-installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format lock clean
+
+help:  ## list the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+test: $(TEST_STAMP)  ## check everything: style, types, structure, behaviour
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest
+
+format: $(TEST_STAMP)  ## put the code into the house style
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock:  ## pin every dependency with its hashes (needs uv)
+	uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 --no-annotate \
+	  --no-emit-find-links --no-emit-index-url --custom-compile-command 'make lock' -o requirements/base.txt --quiet
+	uv pip compile pyproject.toml --group dev --generate-hashes --universal --python-version 3.11 --no-annotate \
+	  --no-emit-find-links --no-emit-index-url --custom-compile-command 'make lock' -o requirements/dev.txt --quiet
+	uv pip compile --group build --generate-hashes --universal --python-version 3.11 --no-annotate \
+	  --no-emit-find-links --no-emit-index-url --custom-compile-command 'make lock' -o requirements/build.txt --quiet
+
+clean:  ## remove what the other verbs made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Signalbox needs Python 3.11 or later; this is " + sys.version.split()[0])'
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): $(BIN)/python requirements/base.txt requirements/build.txt
+	@echo "installing into $(VENV) (once) …"
+	@$(PIP) -r requirements/base.txt
+	@$(PIP) -r requirements/build.txt
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(TEST_STAMP): $(RUN_STAMP) requirements/dev.txt
+	@$(PIP) -r requirements/dev.txt
+	@touch $@

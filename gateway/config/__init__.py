@@ -1,0 +1,1 @@
+"""The configuration: YAML, validated, made into an immutable World."""

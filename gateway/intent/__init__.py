@@ -1,0 +1,1 @@
+"""What is this request? Features and signals, read off a call."""

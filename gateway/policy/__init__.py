@@ -1,0 +1,1 @@
+"""Which deployment, in what order, why?"""

@@ -1,0 +1,1 @@
+"""How a pool is put in order: one frozen class per strategy."""

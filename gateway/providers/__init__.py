@@ -1,0 +1,1 @@
+"""What providers speak: few protocols (code), many providers (rows)."""

@@ -1,0 +1,90 @@
+"""The five seams of a provider protocol: render, parse, feed, fault, embed. All of them pure: bytes in, values out.
+
+Read next: openai.py, the first protocol; rows.py, the providers that speak it.
+
+A *protocol* is code, and there are few; a *provider* is a Row that names its protocol and what differs, and there
+are many. Embeddings come with their own operation and are not asked of a protocol that has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol as Interface
+
+from msgspec import Struct
+
+from gateway.errors import Failure
+from gateway.types import Call, Deployment, Endpoint, Secret, Usage
+
+__all__ = ["Answer", "Feed", "Piece", "Protocol"]
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Answer(Struct, frozen=True):
+    """A whole answer, in the client's dialect and valid in it.
+
+    ``usage`` is None when the provider did not report any. ``output_bytes`` counts the text that was generated,
+    for an estimate in that case. ``finish`` is the finish reason of the first choice.
+    """
+
+    body: bytes
+    model: str | None
+    usage: Usage | None
+    finish: str | None
+    output_bytes: int
+
+
+class Piece(Struct):
+    """What one read of a stream came to.
+
+    ``data`` is for the client, whole events only. ``content`` says that ``data`` holds content: text, reasoning,
+    refusal, a tool name or audio. ``done`` says that the stream is complete, with a finish reason seen.
+    ``failure`` ends the stream; ``data`` then holds what came before it.
+    """
+
+    data: bytes = b""
+    content: bool = False
+    done: bool = False
+    failure: Failure | None = None
+
+
+class Feed(Interface):
+    """One stream being read. It holds what is not yet a whole event, and what the answer came to so far."""
+
+    usage: Usage | None
+    model: str | None
+    finish: str | None
+    output_bytes: int
+
+    def feed(self, data: bytes) -> Piece:
+        """Take bytes, cut anywhere; give whole events for the client. The final ``[DONE]`` is never among them."""
+        ...
+
+    def close(self) -> Piece:
+        """The provider closed: the rest, and a ``truncated`` failure when the answer was not complete."""
+        ...
+
+
+class Protocol(Interface):
+    """A wire protocol that providers speak."""
+
+    def endpoint(self, deployment: Deployment, key: Secret | None) -> Endpoint:
+        """Where requests of this deployment go with this key. Made once for each and kept by the caller."""
+        ...
+
+    def render(self, call: Call, deployment: Deployment) -> bytes:
+        """The request body in the provider's words."""
+        ...
+
+    def parse(self, body: bytes, call: Call, deployment: Deployment) -> Answer | Failure:
+        """A 2xx answer. A body that is an error, or is not a complete answer, is a Failure."""
+        ...
+
+    def feed(self, call: Call, deployment: Deployment) -> Feed:
+        """A reader for one 2xx stream."""
+        ...
+
+    def fault(self, status: int, headers: Headers, body: bytes, deployment: Deployment) -> Failure:
+        """What a status outside 2xx means."""
+        ...

@@ -1,0 +1,1 @@
+"""Given a plan and what happened, what next?"""

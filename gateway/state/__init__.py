@@ -1,0 +1,1 @@
+"""What replicas share, as verbs of the domain."""

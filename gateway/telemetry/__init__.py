@@ -1,0 +1,1 @@
+"""Sinks that read a closed Exchange."""

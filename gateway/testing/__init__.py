@@ -1,0 +1,1 @@
+"""For users' tests too: simulated providers and a hand-wound clock."""

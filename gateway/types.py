@@ -1,0 +1,556 @@
+"""The words of the gateway: the frozen values that every part speaks in.
+
+Read next: pipeline.py, which passes them from verb to verb.
+
+All of them are immutable msgspec structs: cheap to make, compared by value, and encoded as JSON by the decision
+log as they stand. Times named ``*_at`` are seconds on the monotonic clock; ``*_s`` are durations in seconds;
+money is in integer micro-dollars (a price of 1 USD per million tokens is 1 micro-dollar a token).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, Protocol
+
+from msgspec import Struct
+
+from gateway.errors import Failure
+
+__all__ = [
+    "Account",
+    "Asked",
+    "Attempt",
+    "Backoff",
+    "Call",
+    "Caller",
+    "Cooling",
+    "Decision",
+    "Deployment",
+    "Endpoint",
+    "Exchange",
+    "Features",
+    "IntentRule",
+    "Journal",
+    "Key",
+    "Match",
+    "Plan",
+    "Policy",
+    "Price",
+    "Reason",
+    "Requirements",
+    "Route",
+    "Secret",
+    "Server",
+    "Signal",
+    "Snapshot",
+    "Strategy",
+    "Timeouts",
+    "Try",
+    "Usage",
+    "Verdict",
+    "WireRequest",
+    "World",
+]
+
+Operation = Literal["chat"]
+Dialect = Literal["openai"]
+
+
+class Secret:
+    """A provider key or token. It shows itself to nobody but the caller of ``reveal()``."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The secret itself: only for the header that carries it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+# --- what the configuration names -------------------------------------------------------------------------------
+
+
+class Price(Struct, frozen=True):
+    """What a deployment charges, in micro-dollars per million tokens (0.15 USD per million = 150_000).
+
+    ``cached_input`` and ``cache_write`` are None where the provider has no price of its own for them: cached
+    tokens then cost what input costs.
+    """
+
+    input: int
+    output: int
+    cached_input: int | None = None
+    cache_write: int | None = None
+    source: str = "config"
+
+
+class Timeouts(Struct, frozen=True):
+    """How long each part of one attempt may take, in seconds."""
+
+    connect: float = 3.0
+    first_byte: float = 60.0
+    stall: float = 30.0
+    total: float = 600.0
+
+
+class Account(Struct, frozen=True, eq=False):
+    """An account at a provider: where it is, who runs it, and the keys that open it."""
+
+    name: str
+    kind: str
+    base_url: str
+    keys: tuple[Secret, ...] = ()
+    region: str | None = None
+    company: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    api_version: str | None = None
+    allow_private: bool = False
+    transport: Literal["http1", "httpx2", "simulated"] = "http1"
+    timeouts: Timeouts = Timeouts()
+    max_connections: int = 1000
+
+
+class Deployment(Struct, frozen=True, eq=False):
+    """A model at a provider account.
+
+    ``quality`` maps an intent label (or ``default``) to an expected quality in 0..1. ``price`` is None when it is
+    unknown; an unknown price is never taken as zero. ``capabilities`` is None when nothing is known, which does
+    not exclude the deployment from anything.
+    """
+
+    name: str
+    account: Account
+    model: str
+    price: Price | None = None
+    context_window: int | None = None
+    max_output: int | None = None
+    capabilities: frozenset[str] | None = None
+    quality: Mapping[str, float] = {}
+    weight: float = 1.0
+    rpm: int | None = None
+    tpm: int | None = None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether its answers are made up by the built-in simulator."""
+        return self.account.transport == "simulated"
+
+
+class Backoff(Struct, frozen=True):
+    """How long to wait before the same deployment is tried again (full jitter), in seconds."""
+
+    base_s: float = 0.25
+    base_rate_limited_s: float = 1.0
+    cap_s: float = 4.0
+    retry_after_max_s: float = 3.0
+
+
+class Strategy(Protocol):
+    """How the deployments of a pool are put in order. policy/strategies holds them; each is its own YAML."""
+
+    @property
+    def name(self) -> str:
+        """The word that selects it in YAML."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """The routing reason of a request that this strategy decided."""
+        ...
+
+    def score(self, candidate: Deployment, position: int, asked: Asked) -> float | Reason:
+        """A score, lower is better, or the reason why this deployment cannot be chosen.
+
+        ``position`` is the candidate's place in the pool as the configuration lists it.
+        """
+        ...
+
+
+class Match(Struct, frozen=True):
+    """When a route applies. Every condition that is given must hold; an empty one always does.
+
+    ``intents``: one of these labels was signalled. ``needs``: all of these are needed. ``tags``: these tags have
+    one of these values. ``models``: the client named one of these. ``keys``: one of these keys asks.
+    """
+
+    intents: frozenset[str] = frozenset()
+    needs: frozenset[str] = frozenset()
+    tags: Mapping[str, frozenset[str]] = {}
+    models: frozenset[str] = frozenset()
+    keys: frozenset[str] = frozenset()
+    min_input_tokens: int | None = None
+    max_input_tokens: int | None = None
+
+
+class Requirements(Struct, frozen=True):
+    """What every deployment of a policy must have, whoever asks."""
+
+    regions: frozenset[str] = frozenset()
+    companies: frozenset[str] = frozenset()
+
+
+class Policy(Struct, frozen=True, eq=False):
+    """Which deployments may serve, in what order, and how hard to try.
+
+    ``fallback`` deployments are tried, in the order given, only when the pool has failed. ``attempts`` bounds all
+    tries of a request, ``same_target`` the extra ones at one deployment, ``total_s`` is their common deadline.
+    """
+
+    pool: tuple[str, ...]
+    strategy: Strategy
+    fallback: tuple[str, ...] = ()
+    require: Requirements = Requirements()
+    attempts: int = 4
+    same_target: int = 1
+    total_s: float = 600.0
+    backoff: Backoff = Backoff()
+
+
+class Route(Struct, frozen=True, eq=False):
+    """A name that clients may ask for, the requests it takes, and the policy it applies."""
+
+    name: str
+    match: Match
+    policy: Policy
+
+
+class Key(Struct, frozen=True, eq=False):
+    """A virtual key. ``secret_hashes`` are lower-case hex SHA-256 digests of the whole key, one or two."""
+
+    caller: Caller
+    secret_hashes: tuple[str, ...]
+    enabled: bool = True
+
+
+class IntentRule(Struct, frozen=True):
+    """An intent that the operator names: any of these words, or any of these RE2 patterns, in the last user turn."""
+
+    label: str
+    keywords: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+
+
+class Server(Struct, frozen=True):
+    """Where the gateway listens, and what it takes from clients. Read once, at start."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    admin_host: str = "127.0.0.1"
+    admin_port: int = 9464
+    admin_token: Secret | None = None
+    max_body: int = 10 * 1024 * 1024
+    header_timeout_s: float = 10.0
+    body_timeout_s: float = 30.0
+    drain_s: float = 600.0
+
+
+class Journal(Struct, frozen=True):
+    """Where decision records are written on this machine. ``path`` None: nowhere."""
+
+    path: str | None = None
+    max_bytes: int = 256 * 1024 * 1024
+
+
+class World(Struct, frozen=True, eq=False):
+    """One configuration, validated and immutable. Requests in flight keep theirs when another takes its place.
+
+    ``version`` is a hash of what was configured. ``auth`` False means that anybody may ask. ``aliases`` maps names
+    that clients use to the names of deployments, routes or ``auto``. ``state`` is a Redis address, or None.
+    """
+
+    version: str
+    deployments: Mapping[str, Deployment]
+    routes: tuple[Route, ...]
+    aliases: Mapping[str, str] = {}
+    keys: Mapping[str, Key] = {}
+    auth: bool = False
+    intents: tuple[IntentRule, ...] = ()
+    server: Server = Server()
+    journal: Journal = Journal()
+    state: Secret | None = None
+    source: str = ""
+
+
+# --- what the client asked --------------------------------------------------------------------------------------
+
+
+class Caller(Struct, frozen=True):
+    """Who asks: a virtual key, or ``anonymous`` where the configuration asks for none."""
+
+    id: str
+    routes: frozenset[str] | None = None
+    models: frozenset[str] | None = None
+    tags: Mapping[str, str] = {}
+
+
+class Call(Struct, frozen=True, eq=False):
+    """One request as the client made it: what was judged is what is sent.
+
+    ``fields`` is the decoded body (unknown members kept); ``model`` is what the client named; ``include_usage``
+    says whether a streaming client asked for the usage chunk. ``deadline_at`` is the caller's own deadline.
+    """
+
+    id: str
+    operation: Operation
+    dialect: Dialect
+    model: str
+    stream: bool
+    include_usage: bool
+    fields: Mapping[str, Any]
+    size: int
+    received_at: float
+    tags: Mapping[str, str] = {}
+    deadline_at: float | None = None
+
+
+class Features(Struct, frozen=True):
+    """Facts read off a call; no judgement.
+
+    ``input_tokens`` is an estimate from bytes. ``needs`` names the capabilities that an answer will take.
+    ``conversation`` is a stable 64-bit id of how the conversation began, the same on each of its turns.
+    """
+
+    input_tokens: int
+    max_output: int | None
+    turns: int
+    needs: frozenset[str]
+    conversation: int
+    tool_results: bool = False
+    code: bool = False
+
+
+class Signal(Struct, frozen=True):
+    """A judgement about a call: what (``intent``), which (``label``), how sure (0..1), and by whom."""
+
+    name: str
+    label: str
+    confidence: float
+    by: str
+
+
+class Asked(Struct, frozen=True, eq=False):
+    """All that a decision may know of a request. ``seed`` is the only source of chance."""
+
+    call: Call
+    caller: Caller
+    features: Features
+    signals: tuple[Signal, ...]
+    seed: int
+
+
+# --- a decision -------------------------------------------------------------------------------------------------
+
+
+class Reason(Struct, frozen=True):
+    """Why, as a code and its arguments. policy/explain.py renders it as a sentence when somebody reads it."""
+
+    code: str
+    args: tuple[str | int | float, ...] = ()
+
+
+class Verdict(Struct, frozen=True):
+    """One deployment's fate in a decision: its score (lower is better), or the reason why not."""
+
+    deployment: str
+    score: float | None
+    why: Reason | None = None
+
+
+class Try(Struct, frozen=True):
+    """One planned attempt at a deployment."""
+
+    deployment: str
+    part: Literal["primary", "retry", "fallback"] = "primary"
+
+
+class Plan(Struct, frozen=True):
+    """The tries in order, and the rules they share. ``total_s`` is the one deadline of all of them."""
+
+    tries: tuple[Try, ...]
+    total_s: float
+    backoff: Backoff = Backoff()
+
+
+class Decision(Struct, frozen=True):
+    """What was decided, and all that is needed to replay and to explain it.
+
+    ``reason`` is a member of the closed set ROUTING_REASONS, with its argument after a colon.
+    """
+
+    route: str
+    reason: str
+    plan: Plan
+    verdicts: tuple[Verdict, ...]
+    strategy: str
+    policy: str
+    seed: int
+
+
+class Cooling(Struct, frozen=True):
+    """A deployment that is left alone until ``until_at``, and the kind of failure that made it so."""
+
+    until_at: float
+    kind: str
+
+
+class Snapshot(Struct, frozen=True):
+    """Everything outside the request that a decision may look at, as of ``at`` (monotonic seconds)."""
+
+    at: float
+    cooling: Mapping[str, Cooling] = {}
+
+
+ROUTING_REASONS: Final = frozenset(
+    {
+        "forced_by_client",
+        "rule",
+        "cost_optimal",
+        "quality_best",
+        "latency_best",
+        "intent",
+        "semantic",
+        "weighted",
+        "bandit",
+        "experiment",
+        "sticky",
+        "budget_shift",
+        "overflow",
+        "breaker_open",
+        "fallback",
+        "cascade_escalated",
+        "cache_exact",
+        "cache_semantic",
+        "default",
+    }
+)
+
+# --- on the wire ------------------------------------------------------------------------------------------------
+
+
+class Endpoint(Struct, frozen=True, eq=False):
+    """Where requests of one deployment and key go. Made once, so that a transport may keep what it builds for it.
+
+    ``headers`` have lower-case names and carry everything but ``host`` and ``content-length``.
+    """
+
+    scheme: Literal["http", "https"]
+    host: str
+    port: int
+    method: str
+    target: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    max_connections: int = 1000
+
+    @property
+    def origin(self) -> str:
+        """``scheme://host:port``, the unit of connection pooling."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+class WireRequest(Struct, frozen=True, eq=False):
+    """A request as it goes to a provider. ``headers`` are those of this request alone."""
+
+    endpoint: Endpoint
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+# --- what happened ----------------------------------------------------------------------------------------------
+
+
+class Usage(Struct, frozen=True):
+    """Tokens of one answer. ``input`` includes the cached ones, ``output`` includes the reasoning ones.
+
+    ``estimated`` says that the provider reported nothing and we counted.
+    """
+
+    input: int
+    output: int
+    cached_input: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    estimated: bool = False
+
+
+class Attempt(Struct, frozen=True):
+    """One try as it went. Times are seconds since the request was received.
+
+    ``failure`` is None for a success. ``first_s`` is when the first byte of content came.
+    """
+
+    n: int
+    deployment: str
+    provider: str
+    model: str
+    started_s: float
+    ended_s: float
+    first_s: float | None = None
+    status: int | None = None
+    failure: Failure | None = None
+    usage: Usage | None = None
+    cost: int | None = None
+    provider_request_id: str | None = None
+
+
+class Exchange(Struct, frozen=True, omit_defaults=True):
+    """One request's whole story, closed: what every sink reads, exactly one for each request.
+
+    ``outcome`` is one of OUTCOMES. ``cost`` is the sum over all attempts in micro-dollars, None when a price was
+    unknown. ``overhead_s`` is the time spent in the gateway itself: from the last byte of the request to the
+    first try, plus from the provider's first byte to ours.
+    """
+
+    id: str
+    at: float
+    operation: str
+    caller: str
+    outcome: str
+    status: int
+    total_s: float
+    overhead_s: float
+    model: str | None = None
+    stream: bool = False
+    world: str = ""
+    tags: Mapping[str, str] = {}
+    features: Features | None = None
+    signals: tuple[Signal, ...] = ()
+    snapshot_age_s: float = 0.0
+    decision: Decision | None = None
+    attempts: tuple[Attempt, ...] = ()
+    deployment: str | None = None
+    served_model: str | None = None
+    provider: str | None = None
+    ttft_s: float | None = None
+    usage: Usage | None = None
+    cost: int | None = None
+    error: str | None = None
+    message: str | None = None
+    simulated: bool = False
+    client: str | None = None
+    retry: int = 0
+    schema: int = 1
+
+
+OUTCOMES: Final = (
+    "ok",
+    "fallback_ok",
+    "client_error",
+    "rate_limited",
+    "upstream_error",
+    "timeout",
+    "cancelled",
+    "shed",
+    "gateway_error",
+)
