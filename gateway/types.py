@@ -487,7 +487,8 @@ class Usage(Struct, frozen=True):
 class Attempt(Struct, frozen=True):
     """One try as it went. Times are seconds since the request was received.
 
-    ``failure`` is None for a success. ``first_s`` is when the first byte of content came.
+    ``failure`` is None for a success, and when the client left first (``cancelled``). ``first_s`` is when the first
+    byte of content came.
     """
 
     n: int
@@ -499,6 +500,7 @@ class Attempt(Struct, frozen=True):
     first_s: float | None = None
     status: int | None = None
     failure: Failure | None = None
+    cancelled: bool = False
     usage: Usage | None = None
     cost: int | None = None
     provider_request_id: str | None = None
