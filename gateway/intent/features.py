@@ -1,0 +1,106 @@
+"""Facts read off a chat request: its length, what it needs, where its conversation began. Read next: classify.py."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from gateway.types import Features
+
+__all__ = ["Reading", "read"]
+
+#: Bytes of JSON text in one token, on average over English prose and code; families differ by about a quarter.
+BYTES_PER_TOKEN: Final = 4
+#: What a picture is counted as, in tokens: the middle of what the large families charge for one of usual size.
+IMAGE_TOKENS: Final = 765
+
+_PART_NEEDS: Final[Mapping[str, str]] = {"image_url": "vision", "input_audio": "audio", "file": "documents"}
+
+
+class Reading(Struct, frozen=True):
+    """Features, and the words of the last user turn: what classifiers look at."""
+
+    features: Features
+    last_user_text: str
+
+
+def read(fields: Mapping[str, Any], size: int) -> Reading:
+    """Read a judged request body (see api/body.py); ``size`` is its length in bytes as it came."""
+    messages: Sequence[Mapping[str, Any]] = fields["messages"]
+    needs = _needs(fields)
+    media_bytes = media_tokens = 0
+    last_user: Any = ""
+    tool_results = False
+    for message in messages:
+        role = message["role"]
+        content = message.get("content")
+        if role == "user":
+            last_user = content
+        elif role in ("tool", "function"):
+            tool_results = True
+        if type(content) is list:
+            for part in content:
+                need = _PART_NEEDS.get(part["type"])
+                if need is not None:
+                    needs.add(need)
+                    media_tokens += IMAGE_TOKENS
+                    media_bytes += _inline_bytes(part)
+    text = _text(last_user)
+    limit = fields.get("max_completion_tokens")
+    return Reading(
+        Features(
+            input_tokens=(size - media_bytes) // BYTES_PER_TOKEN + media_tokens + 1,
+            max_output=limit if limit is not None else fields.get("max_tokens"),
+            turns=len(messages),
+            needs=frozenset(needs),
+            conversation=_conversation(messages),
+            tool_results=tool_results,
+            code="```" in text,
+        ),
+        text,
+    )
+
+
+def _needs(fields: Mapping[str, Any]) -> set[str]:
+    needs = set()
+    if fields.get("tools") or fields.get("functions"):
+        needs.add("tools")
+    if (form := fields.get("response_format")) is not None and (kind := form.get("type")) != "text":
+        needs.add("json_schema" if kind == "json_schema" else "json_object")
+    if fields.get("logprobs"):
+        needs.add("logprobs")
+    if (fields.get("n") or 1) > 1:
+        needs.add("choices")
+    if "audio" in (fields.get("modalities") or ()):
+        needs.add("audio")
+    return needs
+
+
+def _inline_bytes(part: Mapping[str, Any]) -> int:
+    """How many bytes of the request are a medium rather than text."""
+    inner = part.get(part["type"])
+    if type(inner) is not dict:
+        return 0
+    return sum(len(value) for value in inner.values() if type(value) is str)
+
+
+def _text(content: Any) -> str:
+    if type(content) is str:
+        return content
+    if type(content) is not list:
+        return ""
+    texts = (part.get("text") for part in content)
+    return "\n".join(text for text in texts if type(text) is str)
+
+
+def _conversation(messages: Sequence[Mapping[str, Any]]) -> int:
+    """A number that stays the same while a conversation grows: of everything up to its first user turn."""
+    value = 0
+    for message in messages:
+        value = zlib.crc32(_text(message.get("content")).encode(), value)
+        if message["role"] == "user":
+            break
+    return value

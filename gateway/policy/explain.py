@@ -1,0 +1,128 @@
+"""Sentences for people: what a decision saw and why it chose. Nothing here runs on the request path.
+
+Read next: ../telemetry/record.py, which keeps what is explained here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from gateway.policy.strategies.cost import UNKNOWN_PRICE
+from gateway.types import Attempt, Decision, Exchange, Features, Reason, Signal, Verdict
+
+__all__ = ["explain", "sentence"]
+
+#: Every reason code of a verdict, as a sentence with its arguments in order.
+SENTENCES: Mapping[str, str] = MappingProxyType(
+    {
+        "not_allowed_to_key": "key {0} may not use it",
+        "wrong_region": "it is in region {0}, the policy requires {1}",
+        "wrong_company": "it is operated by {0}, the policy requires {1}",
+        "cannot": "it is not able to do what the request needs: {0}",
+        "context_too_small": "about {0} input tokens do not fit its window of {1}",
+        "quality_unknown": "its quality is unknown and the floor is {0}",
+        "below_floor": "its expected quality {0} is below the floor {1}",
+        "weight_zero": "its weight is 0",
+        "cooling": "it is left alone for {1} s more after a failure ({0})",
+        "standby": "it stands by for when the pool has failed",
+    }
+)
+
+ROUTING = MappingProxyType(
+    {
+        "forced_by_client": "the client named this deployment",
+        "rule": "the conditions of the route led to it",
+        "cost_optimal": "it is the cheapest that is good enough",
+        "weighted": "the weights drew it",
+        "intent": "the request's intent selected the route",
+        "overflow": "the better choice is at its rate limit",
+        "breaker_open": "the better choice is failing",
+        "fallback": "an earlier try failed",
+        "default": "it is the first that can serve",
+    }
+)
+
+
+def sentence(reason: Reason) -> str:
+    """A verdict's reason in words."""
+    return SENTENCES.get(reason.code, reason.code).format(*reason.args)
+
+
+def explain(exchange: Exchange) -> list[str]:
+    """The story of one exchange, or of a dry run that made no attempt, one sentence a line."""
+    return list(_story(exchange))
+
+
+def _story(exchange: Exchange) -> Iterator[str]:
+    asked = "a stream" if exchange.stream else "an answer"
+    yield f"Request {exchange.id}: {exchange.caller} asked model {exchange.model or '(none)'} for {asked}."
+    if exchange.features is not None:
+        yield _features(exchange.features)
+    yield from map(_signal, exchange.signals)
+    if exchange.decision is not None:
+        yield from _decision(exchange.decision)
+    yield from map(_attempt, exchange.attempts)
+    if exchange.status:
+        yield _ending(exchange)
+
+
+def _features(features: Features) -> str:
+    needs = f", needs {', '.join(sorted(features.needs))}" if features.needs else ""
+    limit = f", at most {features.max_output} out" if features.max_output is not None else ""
+    return f"It has about {features.input_tokens} input tokens in {features.turns} turns{limit}{needs}."
+
+
+def _signal(signal: Signal) -> str:
+    return f"Its {signal.name} is {signal.label} (confidence {signal.confidence:.2f}, by {signal.by})."
+
+
+def _decision(decision: Decision) -> Iterator[str]:
+    route = f"Route {decision.route}" if decision.route else "No route takes it"
+    yield f"{route}, strategy {decision.strategy}, policy {decision.policy}, seed {decision.seed:#x}."
+    chosen = decision.plan.tries[0].deployment if decision.plan.tries else None
+    for verdict in decision.verdicts:
+        yield f"  {'→' if verdict.deployment == chosen else ' '} {verdict.deployment}: {_verdict(verdict, decision)}"
+    if chosen is None:
+        yield "Nothing can serve it."
+        return
+    code, _, detail = decision.reason.partition(":")
+    because = ROUTING.get(code, code) + (f" ({detail})" if detail else "")
+    yield f"Chosen: {chosen}, because {because}. Plan: {', '.join(t.deployment for t in decision.plan.tries)}."
+
+
+def _verdict(verdict: Verdict, decision: Decision) -> str:
+    why = sentence(verdict.why) if verdict.why is not None else None
+    if verdict.score is None:
+        return why or "not considered"
+    if decision.strategy == "cost":
+        score = "price unknown" if verdict.score >= UNKNOWN_PRICE else f"about ${verdict.score / 1e6:.6f}"
+    else:
+        score = f"score {verdict.score:.4g}"
+    return f"{score}, but {why}" if why else score
+
+
+def _attempt(attempt: Attempt) -> str:
+    took = f"{attempt.started_s * 1000:.1f} ms to {attempt.ended_s * 1000:.1f} ms"
+    if attempt.failure is not None:
+        said = f"status {attempt.status}, " if attempt.status is not None else ""
+        return (
+            f"Try {attempt.n} at {attempt.deployment} ({took}): {attempt.failure.kind}: {said}{attempt.failure.message}"
+        )
+    if attempt.cancelled:
+        return f"Try {attempt.n} at {attempt.deployment} ({took}): the client left."
+    first = f", first content at {attempt.first_s * 1000:.1f} ms" if attempt.first_s is not None else ""
+    return f"Try {attempt.n} at {attempt.deployment} ({took}): answered{first}."
+
+
+def _ending(exchange: Exchange) -> str:
+    parts = [f"Ended {exchange.outcome} with status {exchange.status} after {exchange.total_s * 1000:.1f} ms"]
+    parts.append(f"{exchange.overhead_s * 1000:.2f} ms of it in the gateway")
+    if exchange.usage is not None:
+        about = "about " if exchange.usage.estimated else ""
+        parts.append(f"{about}{exchange.usage.input} tokens in and {exchange.usage.output} out")
+    if exchange.attempts:
+        parts.append("cost unknown" if exchange.cost is None else f"cost ${exchange.cost / 1e6:.6f}")
+    if exchange.message:
+        parts.append(exchange.message)
+    return "; ".join(parts) + "."
