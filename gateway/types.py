@@ -147,7 +147,7 @@ class Deployment(Struct, frozen=True, eq=False):
         return self.account.transport == "simulated"
 
 
-class Backoff(Struct, frozen=True):
+class Backoff(Struct, frozen=True, omit_defaults=True):
     """How long to wait before the same deployment is tried again (full jitter), in seconds."""
 
     base_s: float = 0.25
@@ -314,7 +314,7 @@ class Call(Struct, frozen=True, eq=False):
     deadline_at: float | None = None
 
 
-class Features(Struct, frozen=True):
+class Features(Struct, frozen=True, omit_defaults=True):
     """Facts read off a call; no judgement.
 
     ``input_tokens`` is an estimate from bytes. ``needs`` names the capabilities that an answer will take.
@@ -330,7 +330,7 @@ class Features(Struct, frozen=True):
     code: bool = False
 
 
-class Signal(Struct, frozen=True):
+class Signal(Struct, frozen=True, omit_defaults=True):
     """A judgement about a call: what (``intent``), which (``label``), how sure (0..1), and by whom."""
 
     name: str
@@ -352,14 +352,14 @@ class Asked(Struct, frozen=True, eq=False):
 # --- a decision -------------------------------------------------------------------------------------------------
 
 
-class Reason(Struct, frozen=True):
+class Reason(Struct, frozen=True, omit_defaults=True):
     """Why, as a code and its arguments. policy/explain.py renders it as a sentence when somebody reads it."""
 
     code: str
     args: tuple[str | int | float, ...] = ()
 
 
-class Verdict(Struct, frozen=True):
+class Verdict(Struct, frozen=True, omit_defaults=True):
     """One deployment's fate in a decision: its score (lower is better), or the reason why not."""
 
     deployment: str
@@ -367,14 +367,14 @@ class Verdict(Struct, frozen=True):
     why: Reason | None = None
 
 
-class Try(Struct, frozen=True):
+class Try(Struct, frozen=True, omit_defaults=True):
     """One planned attempt at a deployment."""
 
     deployment: str
     part: Literal["primary", "retry", "fallback"] = "primary"
 
 
-class Plan(Struct, frozen=True):
+class Plan(Struct, frozen=True, omit_defaults=True):
     """The tries in order, and the rules they share. ``total_s`` is the one deadline of all of them."""
 
     tries: tuple[Try, ...]
@@ -382,7 +382,7 @@ class Plan(Struct, frozen=True):
     backoff: Backoff = Backoff()
 
 
-class Decision(Struct, frozen=True):
+class Decision(Struct, frozen=True, omit_defaults=True):
     """What was decided, and all that is needed to replay and to explain it.
 
     ``reason`` is a member of the closed set ROUTING_REASONS, with its argument after a colon.
@@ -470,7 +470,7 @@ class WireRequest(Struct, frozen=True, eq=False):
 # --- what happened ----------------------------------------------------------------------------------------------
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, omit_defaults=True):
     """Tokens of one answer. ``input`` includes the cached ones, ``output`` includes the reasoning ones.
 
     ``estimated`` says that the provider reported nothing and we counted.
@@ -484,7 +484,7 @@ class Usage(Struct, frozen=True):
     estimated: bool = False
 
 
-class Attempt(Struct, frozen=True):
+class Attempt(Struct, frozen=True, omit_defaults=True):
     """One try as it went. Times are seconds since the request was received.
 
     ``failure`` is None for a success, and when the client left first (``cancelled``). ``first_s`` is when the first
