@@ -13,8 +13,10 @@ ROOT = Path(__file__).parent.parent / "gateway"
 
 #: From the bottom up. A part may import from its own layer's own package and from any layer below.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors"}),
+    frozenset({"errors", "dice"}),
     frozenset({"types"}),
+    frozenset({"money"}),
+    frozenset({"story"}),
     frozenset({"intent", "policy", "reliability", "providers", "data"}),
     frozenset({"config", "keys", "state", "telemetry", "upstream", "offline", "testing"}),
     frozenset({"pipeline"}),
@@ -22,7 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"app"}),
     frozenset({"cli", "__main__"}),
 )
-PURE = frozenset({"errors", "types", "intent", "policy", "reliability", "providers"})
+PURE = frozenset({"errors", "dice", "types", "money", "story", "intent", "policy", "reliability", "providers"})
 #: Reasons for imports inside a layer, beside those below.
 BESIDE = {
     ("providers", "reliability"),  # a protocol names the kind of a failure through the meaning table

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from gateway.policy.dice import uniform
+from gateway.dice import uniform
 from gateway.policy.strategies.strategy import Parameters
 from gateway.types import Asked, Deployment, Reason
 

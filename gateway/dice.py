@@ -1,4 +1,4 @@
-"""Chance that can be replayed: numbers drawn from a decision's seed. Read next: strategies/weighted.py."""
+"""Chance that can be replayed: numbers drawn from a decision's seed. Read next: policy/strategies/weighted.py."""
 
 from __future__ import annotations
 
