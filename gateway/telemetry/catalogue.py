@@ -1,0 +1,179 @@
+"""Every metric of the gateway: name, kind, labels, meaning. Read next: metrics.py, which counts them.
+
+docs/metrics.md is written from it: ``python -m gateway.telemetry.catalogue > docs/metrics.md``.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final, Literal
+
+from msgspec import Struct
+
+__all__ = ["CATALOGUE", "Metric", "document"]
+
+
+class Metric(Struct, frozen=True):
+    """One metric. ``name`` is as it is scraped; ``buckets`` are upper bounds in the metric's unit."""
+
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+
+
+DURATION: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600)
+TTFT: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120)
+OVERHEAD: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25)
+LAG: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+# Those of the OpenTelemetry GenAI semantic conventions.
+OPERATION: Final = tuple(round(0.01 * 2**n, 2) for n in range(14))
+TOKENS: Final = tuple(float(4**n) for n in range(14))
+
+_GEN_AI: Final = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+
+CATALOGUE: Final = (
+    Metric(
+        "gateway_requests_total",
+        "counter",
+        ("route", "model", "outcome", "stream"),
+        "Requests, by how they ended. `model` is a configured name that the client asked for, or `unknown`.",
+    ),
+    Metric(
+        "gateway_request_duration_seconds",
+        "histogram",
+        ("route", "outcome"),
+        "From the first byte of the request to the last byte of the answer.",
+        DURATION,
+    ),
+    Metric(
+        "gateway_ttft_seconds",
+        "histogram",
+        ("target",),
+        "From the request to the first content of a streamed answer, as the client saw it.",
+        TTFT,
+    ),
+    Metric(
+        "gateway_overhead_seconds",
+        "histogram",
+        (),
+        "Time spent in the gateway itself: before the first try, and from the provider's first byte to ours.",
+        OVERHEAD,
+    ),
+    Metric(
+        "gateway_attempts_total",
+        "counter",
+        ("target", "result"),
+        "Tries at a deployment: `ok`, `cancelled`, or the kind of failure.",
+    ),
+    Metric(
+        "gateway_failovers_total",
+        "counter",
+        ("from_target", "to_target"),
+        "Times that another deployment was tried after one had failed.",
+    ),
+    Metric(
+        "gateway_tokens_total",
+        "counter",
+        ("target", "type"),
+        "Tokens of all tries. `cached_input` and `cache_write` are part of `input`, `reasoning` of `output`.",
+    ),
+    Metric(
+        "gateway_cost_usd_total",
+        "counter",
+        ("target", "route"),
+        "Dollars for all tries; a try whose price is unknown adds nothing.",
+    ),
+    Metric(
+        "gateway_routing_decisions_total",
+        "counter",
+        ("route", "strategy", "intent", "target", "reason"),
+        "Decisions, by the deployment that was to be tried first and the routing reason.",
+    ),
+    Metric("gateway_inflight_requests", "gauge", (), "Requests being answered now."),
+    Metric("gateway_open_streams", "gauge", (), "Answers being streamed now."),
+    Metric(
+        "gateway_client_disconnects_total",
+        "counter",
+        ("phase",),
+        "Clients that left: `waiting` for the first content, or while `streaming`.",
+    ),
+    Metric("gateway_redis_up", "gauge", (), "1 when the shared state answers, 0 when not. Absent without Redis."),
+    Metric(
+        "gateway_decision_log_dropped_total",
+        "counter",
+        ("sink",),
+        "Decision records that a sink could not keep.",
+    ),
+    Metric("gateway_config_last_reload_successful", "gauge", (), "1 when the newest configuration is in use."),
+    Metric(
+        "gateway_config_last_reload_timestamp_seconds",
+        "gauge",
+        (),
+        "Unix time when the configuration in use was loaded.",
+    ),
+    Metric("gateway_config_info", "gauge", ("hash",), "The configuration in use."),
+    Metric("gateway_build_info", "gauge", ("version",), "The version that runs."),
+    Metric(
+        "gateway_event_loop_lag_seconds",
+        "histogram",
+        (),
+        "How late the event loop woke a timer, sampled ten times a second.",
+        LAG,
+    ),
+    Metric("gateway_auth_failures_total", "counter", ("reason",), "Requests turned away for their key."),
+    Metric(
+        "gen_ai_client_operation_duration_seconds",
+        "histogram",
+        (*_GEN_AI, "error_type"),
+        "gen_ai.client.operation.duration: one try at a provider; `error_type` is empty for a success.",
+        OPERATION,
+    ),
+    Metric(
+        "gen_ai_client_token_usage",
+        "histogram",
+        (*_GEN_AI, "gen_ai_token_type"),
+        "gen_ai.client.token.usage: tokens of one try, `input` or `output`.",
+        TOKENS,
+    ),
+)
+
+
+def document() -> str:
+    """docs/metrics.md, as Markdown."""
+    return _INTRODUCTION + "\n".join(_row(metric) for metric in CATALOGUE) + _BUCKETS + _buckets()
+
+
+def _row(metric: Metric) -> str:
+    labels = ", ".join(f"`{label}`" for label in metric.labels) or "–"
+    return f"| `{metric.name}` | {metric.type} | {labels} | {metric.help} |"
+
+
+def _buckets() -> str:
+    rows = (f"| `{m.name}` | {', '.join(f'{b:.15g}' for b in m.buckets)} |" for m in CATALOGUE if m.buckets)
+    return "\n".join(rows) + "\n"
+
+
+_INTRODUCTION: Final = """\
+# Metrics
+
+The admin port serves these at `/metrics` in the Prometheus text format, beside `process_*` and `python_info`.
+No label ever holds a key, a caller, a prompt or a request id: those are in the [decision log](decision-record.md).
+`target` is the name of a deployment; `route` and `target` are `none` where there was none.
+
+This page is written from `gateway/telemetry/catalogue.py`; a test holds the two together.
+
+| Metric | Type | Labels | Meaning |
+|---|---|---|---|
+"""
+_BUCKETS: Final = """
+
+## Buckets
+
+| Histogram | Upper bounds |
+|---|---|
+"""
+
+if __name__ == "__main__":
+    sys.stdout.write(document())

@@ -1,0 +1,192 @@
+"""What a scrape says after what happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.telemetry.catalogue import CATALOGUE, document
+from gateway.telemetry.metrics import Metrics
+from gateway.types import Exchange
+from tests.telemetry.exchanges import FAILED, SERVED, USAGE, exchange, plain
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
+OPERATION = 'gen_ai_operation_name="chat"'
+
+
+def scraped(metrics: Metrics, *names: str) -> dict[str, float]:
+    """Samples of these metrics, by name and labels as written, without buckets."""
+    wanted = tuple(names)
+    lines = (line for line in metrics.render().decode().splitlines() if line.startswith(wanted))
+    return {key: float(value) for key, value in (line.rsplit(" ", 1) for line in lines) if "_bucket" not in key}
+
+
+def told(*exchanges: Exchange) -> Metrics:
+    metrics = Metrics("0.1.0")
+    metrics.know({"auto", "gpt"})
+    for one in exchanges:
+        metrics(one, b"")
+    return metrics
+
+
+def test_a_request_is_counted_by_route_model_outcome_and_stream() -> None:
+    metrics = told(plain(), plain(), plain(model="gpt", stream=False))
+    assert scraped(metrics, "gateway_requests_total", "gateway_request_duration_seconds_count") == {
+        'gateway_requests_total{model="auto",outcome="ok",route="agents",stream="true"}': 2,
+        'gateway_requests_total{model="gpt",outcome="ok",route="agents",stream="false"}': 1,
+        'gateway_request_duration_seconds_count{outcome="ok",route="agents"}': 3,
+    }
+
+
+def test_names_that_clients_make_up_share_one_series() -> None:
+    metrics = told(*(plain(model=f"made-up-{n}") for n in range(50)), plain(model=None))
+    assert scraped(metrics, "gateway_requests_total") == {
+        'gateway_requests_total{model="unknown",outcome="ok",route="agents",stream="true"}': 51
+    }
+
+
+def test_a_name_that_a_new_configuration_brings_is_told_apart_from_then_on() -> None:
+    metrics = told(plain(model="new"))
+    metrics.know({"new"})
+    metrics.observe(plain(model="new"))
+    assert scraped(metrics, "gateway_requests_total") == {
+        'gateway_requests_total{model="unknown",outcome="ok",route="agents",stream="true"}': 1,
+        'gateway_requests_total{model="new",outcome="ok",route="agents",stream="true"}': 1,
+    }
+
+
+def test_attempts_and_failovers_are_counted_by_deployment_and_result() -> None:
+    again = exchange(attempts=(FAILED, FAILED, SERVED, replace(FAILED, failure=None, cancelled=True)))
+    assert scraped(told(again), "gateway_attempts_total", "gateway_failovers_total") == {
+        'gateway_attempts_total{result="overloaded",target="sonnet"}': 2,
+        'gateway_attempts_total{result="ok",target="gpt"}': 1,
+        'gateway_attempts_total{result="cancelled",target="sonnet"}': 1,
+        'gateway_failovers_total{from_target="sonnet",to_target="gpt"}': 1,
+        'gateway_failovers_total{from_target="gpt",to_target="sonnet"}': 1,
+    }
+
+
+def test_tokens_and_dollars_of_every_attempt_are_counted() -> None:
+    wasted = replace(FAILED, usage=replace(USAGE, output=1, reasoning=0, cache_write=7), cost=90)
+    assert scraped(told(exchange(attempts=(wasted, SERVED)), plain()), "gateway_tokens", "gateway_cost") == {
+        'gateway_tokens_total{target="sonnet",type="input"}': 1200,
+        'gateway_tokens_total{target="sonnet",type="output"}': 1,
+        'gateway_tokens_total{target="sonnet",type="cached_input"}': 1024,
+        'gateway_tokens_total{target="sonnet",type="cache_write"}': 7,
+        'gateway_tokens_total{target="sonnet",type="reasoning"}': 0,
+        'gateway_tokens_total{target="gpt",type="input"}': 2400,
+        'gateway_tokens_total{target="gpt",type="output"}': 680,
+        'gateway_tokens_total{target="gpt",type="cached_input"}': 2048,
+        'gateway_tokens_total{target="gpt",type="cache_write"}': 0,
+        'gateway_tokens_total{target="gpt",type="reasoning"}': 128,
+        'gateway_cost_usd_total{route="agents",target="sonnet"}': 0.00009,
+        'gateway_cost_usd_total{route="agents",target="gpt"}': 0.01042,
+    }
+
+
+def test_a_decision_is_counted_with_its_intent_and_first_choice() -> None:
+    metrics = told(exchange(), exchange(signals=()), exchange(decision=None, attempts=()))
+    assert scraped(metrics, "gateway_routing_decisions_total") == {
+        'gateway_routing_decisions_total{intent="tool_use",reason="cost_optimal",route="agents",strategy="cost",target="sonnet"}': 1,  # noqa: E501
+        'gateway_routing_decisions_total{intent="none",reason="cost_optimal",route="agents",strategy="cost",target="sonnet"}': 1,  # noqa: E501
+    }
+
+
+def test_a_request_refused_before_routing_has_route_none() -> None:
+    refused = Exchange("x", 1.0, "chat", "anonymous", "client_error", 400, 0.001, 0.001)
+    assert scraped(told(refused), "gateway_requests_total") == {
+        'gateway_requests_total{model="unknown",outcome="client_error",route="none",stream="false"}': 1
+    }
+
+
+def test_a_client_that_left_is_counted_by_how_far_it_got() -> None:
+    left = exchange(outcome="cancelled", status=499)
+    metrics = told(left, replace(left, ttft_s=None), replace(left, ttft_s=None), plain())
+    assert scraped(metrics, "gateway_client_disconnects_total") == {
+        'gateway_client_disconnects_total{phase="streaming"}': 1,
+        'gateway_client_disconnects_total{phase="waiting"}': 2,
+    }
+
+
+def test_first_token_times_are_those_of_streams() -> None:
+    assert scraped(told(plain(), plain(stream=False)), "gateway_ttft_seconds") == {
+        'gateway_ttft_seconds_count{target="gpt"}': 1,
+        'gateway_ttft_seconds_sum{target="gpt"}': 0.8124567,
+    }
+
+
+def test_an_attempt_is_told_in_the_words_of_opentelemetry() -> None:
+    served = f'{OPERATION},gen_ai_provider_name="azure-eu",gen_ai_request_model="gpt-4o"'
+    failed = f'{OPERATION},gen_ai_provider_name="anthropic",gen_ai_request_model="claude-sonnet-4-5"'
+    counts = {k: v for k, v in scraped(told(exchange()), "gen_ai_").items() if "_count" in k}
+    assert counts == {
+        f'gen_ai_client_operation_duration_seconds_count{{error_type="",{served}}}': 1,
+        f'gen_ai_client_operation_duration_seconds_count{{error_type="overloaded",{failed}}}': 1,
+        f'gen_ai_client_token_usage_count{{{served},gen_ai_token_type="input"}}': 1,
+        f'gen_ai_client_token_usage_count{{{served},gen_ai_token_type="output"}}': 1,
+    }
+
+
+@pytest.mark.parametrize(("lag", "bucket"), [(0.0, "0.001"), (0.001, "0.001"), (0.0011, "0.0025"), (9.0, "+Inf")])
+def test_a_value_falls_into_the_first_bucket_that_holds_it(lag: float, bucket: str) -> None:
+    metrics = Metrics("0.1.0")
+    metrics.lagged(lag)
+    lines = metrics.render().decode().splitlines()
+    filled = [line for line in lines if line.startswith("gateway_event_loop_lag_seconds_bucket") and line[-3:] == "1.0"]
+    assert filled[0] == f'gateway_event_loop_lag_seconds_bucket{{le="{bucket}"}} 1.0'
+
+
+def test_gauges_say_how_the_process_does() -> None:
+    metrics = Metrics("0.1.0")
+    metrics.inflight.value += 2
+    metrics.streams.value += 1
+    metrics.redis_up(False)
+    metrics.refused("unknown_key")
+    metrics.watch_drops("journal", lambda: 4)
+    assert scraped(metrics, "gateway_") == {
+        "gateway_inflight_requests": 2,
+        "gateway_open_streams": 1,
+        "gateway_redis_up": 0,
+        'gateway_auth_failures_total{reason="unknown_key"}': 1,
+        'gateway_decision_log_dropped_total{sink="journal"}': 4,
+        'gateway_build_info{version="0.1.0"}': 1,
+        "gateway_overhead_seconds_count": 0,
+        "gateway_overhead_seconds_sum": 0,
+        "gateway_event_loop_lag_seconds_count": 0,
+        "gateway_event_loop_lag_seconds_sum": 0,
+    }
+
+
+def test_a_failed_reload_keeps_saying_which_configuration_is_in_use() -> None:
+    metrics = Metrics("0.1.0")
+    metrics.reloaded(True, 100.0, "aaa")
+    metrics.reloaded(True, 200.0, "bbb")
+    metrics.reloaded(False, 300.0, "ccc")
+    assert scraped(metrics, "gateway_config") == {
+        "gateway_config_last_reload_successful": 0,
+        "gateway_config_last_reload_timestamp_seconds": 200,
+        'gateway_config_info{hash="bbb"}': 1,
+    }
+
+
+def test_a_label_value_is_escaped() -> None:
+    metrics = told(replace(plain(), deployment='a"b\\c\n'))
+    assert r'gateway_ttft_seconds_count{target="a\"b\\c\n"} 1.0' in metrics.render().decode().splitlines()
+
+
+def test_a_scrape_is_readable_and_holds_the_whole_catalogue() -> None:
+    families = {f.name: f.type for f in text_string_to_metric_families(told(exchange()).render().decode())}
+    ours = {m.name.removesuffix("_total") if m.type == "counter" else m.name: m.type for m in CATALOGUE}
+    assert {name: kind for name, kind in families.items() if not name.startswith(("process_", "python_"))} == ours
+
+
+def test_a_slot_with_the_wrong_labels_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="gateway_build_info has labels"):
+        Metrics("0.1.0")._number("gateway_build_info", "a", "b")
+
+
+def test_the_page_of_metrics_is_current() -> None:
+    assert DOCUMENT.read_text() == document(), "run: python -m gateway.telemetry.catalogue > docs/metrics.md"
