@@ -266,7 +266,8 @@ class World(Struct, frozen=True, eq=False):
     """One configuration, validated and immutable. Requests in flight keep theirs when another takes its place.
 
     ``version`` is a hash of what was configured. ``auth`` False means that anybody may ask. ``aliases`` maps names
-    that clients use to the names of deployments, routes or ``auto``. ``state`` is a Redis address, or None.
+    that clients use to the names of deployments, routes or ``auto``. ``keys`` finds a key by any of its secret
+    hashes. ``state`` is a Redis address, or None.
     """
 
     version: str

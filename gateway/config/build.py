@@ -1,0 +1,136 @@
+"""A sound draft made into an immutable World. Read next: ../types.py, for what a World is."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel
+
+from gateway.config.draft import Draft
+from gateway.config.schema import KeyEntry, PolicyEntry, RouteEntry, ServerEntry, WhenEntry
+from gateway.types import (
+    Backoff,
+    Caller,
+    IntentRule,
+    Journal,
+    Key,
+    Match,
+    Policy,
+    Requirements,
+    Route,
+    Secret,
+    Server,
+    World,
+)
+
+__all__ = ["DEFAULT_ROUTE", "build", "resolve"]
+
+#: The route that there is when the file names none: everything, in the order listed.
+DEFAULT_ROUTE = RouteEntry(name="default")
+
+
+def build(draft: Draft, source: str) -> World:
+    """The World of a draft that has no errors. Its version is the same for what means the same."""
+    config = draft.config
+    world = World(
+        version="",
+        deployments=draft.deployments,
+        routes=tuple(_route(entry, draft) for entry in config.routes or (DEFAULT_ROUTE,)),
+        aliases={alias: resolve(alias, config.aliases) for alias in config.aliases},
+        keys={
+            secret_hash.lower(): key
+            for entry in config.keys
+            for key in [_key(entry)]
+            for secret_hash in entry.secret_hash
+        },
+        auth=bool(config.keys) if config.auth is None else config.auth,
+        intents=tuple(IntentRule(label, entry.keywords, entry.patterns) for label, entry in config.intents.items()),
+        server=_server(config.server),
+        journal=Journal(config.journal.path, config.journal.max_size),
+        state=config.state,
+        source=source,
+    )
+    return msgspec.structs.replace(world, version=version(world))
+
+
+def version(world: World) -> str:
+    """Twelve hexadecimal digits over all that the World means. Secrets enter as hashes, if at all."""
+    server = msgspec.structs.replace(world.server, admin_token=None)
+    bare = msgspec.structs.replace(world, version="", source="", state=None, server=server)
+    canonical = msgspec.json.encode(bare, enc_hook=_plain, order="sorted")
+    return hashlib.sha256(canonical).hexdigest()[:12]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return hashlib.sha256(value.reveal().encode()).hexdigest()
+    if isinstance(value, BaseModel):
+        return [type(value).__name__, value.model_dump()]
+    raise NotImplementedError(type(value).__name__)
+
+
+def resolve(alias: str, aliases: dict[str, str]) -> str:
+    """What an alias comes to in the end; the alias itself when it goes round in a circle."""
+    seen, name = {alias}, aliases[alias]
+    while name in aliases:
+        if name in seen:
+            return alias
+        seen.add(name)
+        name = aliases[name]
+    return name
+
+
+def _route(entry: RouteEntry, draft: Draft) -> Route:
+    return Route(entry.name, _match(entry.when), _policy(entry.policy, draft))
+
+
+def _match(when: WhenEntry) -> Match:
+    return Match(
+        intents=frozenset(when.intent or ()),
+        needs=frozenset(when.needs),
+        tags={tag: frozenset(values) for tag, values in when.tags.items()},
+        models=frozenset(when.model or ()),
+        keys=frozenset(when.key or ()),
+        min_input_tokens=when.input_tokens.min,
+        max_input_tokens=when.input_tokens.max,
+    )
+
+
+def _policy(entry: PolicyEntry, draft: Draft) -> Policy:
+    retry = entry.retry
+    return Policy(
+        pool=draft.pool_of(entry.pool),
+        strategy=entry.chosen(),
+        fallback=entry.fallback,
+        require=Requirements(frozenset(entry.require.region or ()), frozenset(entry.require.company or ())),
+        attempts=retry.attempts,
+        same_target=retry.same_target,
+        total_s=entry.timeout,
+        backoff=Backoff(retry.base, retry.base_rate_limited, retry.cap, retry.retry_after_max),
+    )
+
+
+def _key(entry: KeyEntry) -> Key:
+    caller = Caller(
+        id=entry.id,
+        routes=frozenset(entry.routes) if entry.routes is not None else None,
+        models=frozenset(entry.models) if entry.models is not None else None,
+        tags=dict(entry.tags),
+    )
+    return Key(caller, tuple(value.lower() for value in entry.secret_hash), entry.enabled)
+
+
+def _server(entry: ServerEntry) -> Server:
+    return Server(
+        host=entry.host,
+        port=entry.port,
+        admin_host=entry.admin_host,
+        admin_port=entry.admin_port,
+        admin_token=entry.admin_token,
+        max_body=entry.max_body,
+        header_timeout_s=entry.header_timeout,
+        body_timeout_s=entry.body_timeout,
+        drain_s=entry.drain,
+    )

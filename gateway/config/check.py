@@ -1,0 +1,26 @@
+"""What must hold between the parts of a configuration: the list of checks. Read next: checks/references.py.
+
+Add a check: one function from a Draft to Findings, and one line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from gateway.config.checks import references
+from gateway.config.draft import Draft
+from gateway.config.finding import Finding
+
+__all__ = ["CHECKS", "check"]
+
+CHECKS: Final[tuple[Callable[[Draft], Iterator[Finding]], ...]] = (
+    references.kinds,
+    references.providers,
+    references.deployments,
+)
+
+
+def check(draft: Draft) -> list[Finding]:
+    """Everything that every check found."""
+    return [finding for rule in CHECKS for finding in rule(draft)]

@@ -1,0 +1,107 @@
+"""A configuration half made: accounts and deployments with every default filled in, as far as they can be.
+
+Read next: check.py, which judges a draft; build.py, which makes a World of a sound one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+
+from gateway.config.addresses import privacy
+from gateway.config.kinds import Kind, kind_of
+from gateway.config.schema import Config, DeploymentEntry, PriceEntry, ProviderEntry, TimeoutsEntry
+from gateway.config.source import Node
+from gateway.data.catalogue import facts, micros_per_million
+from gateway.types import Account, Deployment, Price, Secret, Timeouts
+
+__all__ = ["Draft", "draft"]
+
+
+class Draft(Struct, frozen=True):
+    """What checks look at. Entries whose references lead nowhere are in ``config`` alone."""
+
+    config: Config
+    root: Node
+    accounts: Mapping[str, Account]
+    deployments: Mapping[str, Deployment]
+
+    def pool_of(self, names: tuple[str, ...] | None) -> tuple[str, ...]:
+        """The deployments that a pool names and that there are; all of them when it names none."""
+        if names is None:
+            return tuple(self.deployments)
+        return tuple(name for name in names if name in self.deployments)
+
+
+def draft(config: Config, root: Node, environ: Mapping[str, str]) -> Draft:
+    """Fill in what kinds of providers, the environment and the catalogue know."""
+    accounts = dict(_accounts(config, environ))
+    deployments = {
+        name: _deployment(name, entry, accounts[entry.provider])
+        for name, entry in config.deployments.items()
+        if entry.provider in accounts
+    }
+    return Draft(config, root, accounts, deployments)
+
+
+def _accounts(config: Config, environ: Mapping[str, str]) -> Iterator[tuple[str, Account]]:
+    for name, entry in config.providers.items():
+        kind = kind_of(entry.kind or name)
+        base_url = (entry.base_url or entry.endpoint or (kind.base_url if kind is not None else None) or "").rstrip("/")
+        if kind is not None and base_url:
+            yield name, _account(name, entry, kind, base_url, environ)
+
+
+def _account(name: str, entry: ProviderEntry, kind: Kind, base_url: str, environ: Mapping[str, str]) -> Account:
+    own = entry.base_url is None and entry.endpoint is None and privacy(base_url) is not None
+    return Account(
+        name=name,
+        kind=kind.name,
+        base_url=base_url,
+        keys=entry.api_key or _usual_key(kind, environ),
+        region=entry.region,
+        company=entry.company or kind.company,
+        headers=tuple((header.lower(), value) for header, value in entry.headers.items()),
+        api_version=entry.api_version,
+        allow_private=entry.allow_private or own,
+        transport=entry.transport or ("simulated" if kind.simulated else "http1"),
+        timeouts=_timeouts(entry.timeouts),
+        max_connections=entry.max_connections,
+    )
+
+
+def _usual_key(kind: Kind, environ: Mapping[str, str]) -> tuple[Secret, ...]:
+    value = environ.get(kind.env, "").strip() if kind.env is not None else ""
+    return (Secret(value),) if value else ()
+
+
+def _timeouts(entry: TimeoutsEntry) -> Timeouts:
+    return Timeouts(entry.connect, entry.first_byte, entry.stall, entry.total)
+
+
+def _deployment(name: str, entry: DeploymentEntry, account: Account) -> Deployment:
+    known = facts(account.base_url, entry.model)
+    return Deployment(
+        name=name,
+        account=account,
+        model=entry.model,
+        price=_price(entry.price) if entry.price is not None else known.price,
+        context_window=entry.context_window or known.context_window,
+        max_output=entry.max_output,
+        capabilities=frozenset(entry.capabilities) if entry.capabilities is not None else None,
+        quality=dict(entry.quality),
+        weight=entry.weight,
+        rpm=entry.limits.rpm,
+        tpm=entry.limits.tpm,
+    )
+
+
+def _price(entry: PriceEntry) -> Price:
+    cached, written = entry.cached_input, entry.cache_write
+    return Price(
+        input=micros_per_million(entry.input),
+        output=micros_per_million(entry.output),
+        cached_input=micros_per_million(cached) if cached is not None else None,
+        cache_write=micros_per_million(written) if written is not None else None,
+    )

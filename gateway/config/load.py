@@ -1,0 +1,107 @@
+"""From a file to a World, or to every Problem in it. Read next: source.py, validate.py, check.py, build.py: the steps.
+
+``load`` is for starting and reloading, ``check`` for the command line, ``json_schema`` for editors.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.config.build import build
+from gateway.config.check import check as check_draft
+from gateway.config.draft import draft
+from gateway.config.expand import Expander
+from gateway.config.finding import Finding
+from gateway.config.schema import Config
+from gateway.config.source import MAX_BYTES, Node, decode, parse
+from gateway.config.validate import validate
+from gateway.errors import ConfigError, Problem
+from gateway.types import World
+
+__all__ = ["check", "json_schema", "load", "load_text"]
+
+#: The longest file that ``${file:…}`` may take in: a key or a certificate, not a log.
+MAX_INCLUDED = 64 * 1024
+
+
+class _Result(Struct, frozen=True):
+    """What came of a file. ``world`` is None when there are errors."""
+
+    world: World | None
+    problems: tuple[Problem, ...]
+
+
+def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> World:
+    """The World that a file describes. Raises ConfigError with everything that is wrong with it."""
+    return _sound(_read(os.fspath(path), environ))
+
+
+def load_text(text: str, environ: Mapping[str, str], name: str = "config") -> World:
+    """The World that a YAML text describes; ``name`` stands for the file in problems."""
+    return _sound(_result(text.encode(), name, environ))
+
+
+def check(path: str | os.PathLike[str], environ: Mapping[str, str]) -> list[Problem]:
+    """Everything wrong with a file, warnings included, in the order of its lines."""
+    return list(_read(os.fspath(path), environ).problems)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a configuration file."""
+    schema = Config.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Signalbox configuration"}
+
+
+def _sound(result: _Result) -> World:
+    if result.world is None:
+        raise ConfigError([problem for problem in result.problems if problem.severity == "error"])
+    return result.world
+
+
+def _read(path: str, environ: Mapping[str, str]) -> _Result:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        hint = "give the path of a YAML file that this user may read"
+        return _Result(None, (Problem(path, 0, 0, f"the file cannot be read: {error.strerror}", hint),))
+    return _result(data, path, environ)
+
+
+def _result(data: bytes, file: str, environ: Mapping[str, str]) -> _Result:
+    text = decode(data, file)
+    if isinstance(text, Problem):
+        return _Result(None, (text,))
+    root, problems = parse(text, file, Expander(environ, _included))
+    if root is None:
+        return _Result(None, tuple(problems))
+    config, findings = validate(root)
+    if config is None:
+        return _Result(None, _in_order(problems, findings, root, file))
+    made = draft(config, root, environ)
+    found = _in_order(problems, check_draft(made), root, file)
+    if any(problem.severity == "error" for problem in found):
+        return _Result(None, found)
+    return _Result(build(made, file), found)
+
+
+def _in_order(problems: list[Problem], findings: list[Finding], root: Node, file: str) -> tuple[Problem, ...]:
+    """All of them by place. What is found where reading already failed is a consequence, and is left out."""
+    taken = {(problem.line, problem.column) for problem in problems}
+    for finding in findings:
+        node = root.find(finding.path)
+        if (node.line, node.column) in taken:
+            continue
+        line, column = root.place(finding.path)
+        problems.append(Problem(file, line, column, finding.message, finding.hint, finding.severity))
+    return tuple(sorted(problems, key=lambda problem: (problem.line, problem.column)))
+
+
+def _included(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return file.read(MAX_INCLUDED).decode()

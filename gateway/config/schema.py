@@ -1,0 +1,364 @@
+"""What a configuration may say: every key, its type, its default and its meaning.
+
+Read next: check.py, for what must hold between the parts; build.py, which makes a World of them.
+
+The models are also the JSON schema (load.py) and the reference in docs/configuration.md (document.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic_core import PydanticCustomError
+
+from gateway.config.units import Count, Duration, Hidden, Number, OneOrMore, Size, Switch, Text
+from gateway.policy.strategies import STRATEGIES, Ordered
+from gateway.types import Strategy
+
+__all__ = [
+    "Capability",
+    "Config",
+    "DeploymentEntry",
+    "IntentEntry",
+    "JournalEntry",
+    "KeyEntry",
+    "LimitsEntry",
+    "PolicyEntry",
+    "PriceEntry",
+    "ProviderEntry",
+    "RequireEntry",
+    "RetryEntry",
+    "RouteEntry",
+    "ServerEntry",
+    "StrategyEntry",
+    "TimeoutsEntry",
+    "TokensEntry",
+    "WhenEntry",
+]
+
+Capability = Literal["tools", "json_object", "json_schema", "vision", "audio", "documents", "logprobs", "choices"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
+Quality = Annotated[Number, Field(ge=0, le=1)]
+Port = Annotated[Count, Field(le=65535)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
+
+
+class Entry(BaseModel):
+    """A part of the document: nothing beside its keys, and no value bent into a type it was not written as."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+
+def _listed(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _mapped(value: Any) -> Any:
+    """An empty value where a mapping is meant, as in ``openai:``, is an empty mapping."""
+    return {} if value is None else value
+
+
+Names = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
+Capabilities = Annotated[tuple[Capability, ...], BeforeValidator(_listed)]
+
+
+class TimeoutsEntry(Entry):
+    """How long each part of one attempt may take."""
+
+    connect: Duration = Field(default=3.0, gt=0, description="Until the connection stands, TLS included.")
+    first_byte: Duration = Field(default=60.0, gt=0, description="From the request until the first byte of the answer.")
+    stall: Duration = Field(default=30.0, gt=0, description="Between two reads of an answer that has begun.")
+    total: Duration = Field(default=600.0, gt=0, description="For the whole attempt.")
+
+
+class ProviderEntry(Entry):
+    """An account at a provider: where it is, who runs it, and the keys that open it."""
+
+    kind: Text | None = Field(default=None, description="What it speaks; by default the name of this entry.")
+    api_key: Annotated[tuple[Hidden, ...], BeforeValidator(_listed)] = Field(
+        default=(),
+        description="One key, or a list of keys that share the load; by default the provider's usual environment "
+        "variable. Write it as `${NAME}` or `${file:/path}`.",
+    )
+    base_url: Text | None = Field(
+        default=None, description="Address that paths are added to; by default the provider's own."
+    )
+    endpoint: Text | None = Field(default=None, description="Another word for `base_url`, as Azure calls it.")
+    region: Text | None = Field(default=None, description="Where data is processed; routes may require it.")
+    company: Text | None = Field(
+        default=None, description="Who operates the endpoint; by default the provider's company."
+    )
+    headers: dict[str, Text] = Field(default={}, description="Headers added to every request.")
+    api_version: Text | None = Field(default=None, description="Version of the API, where the provider asks for one.")
+    allow_private: Switch = Field(
+        default=False, description="Whether the address may be a private one or this machine."
+    )
+    transport: Literal["http1", "httpx2", "simulated"] | None = Field(
+        default=None, description="How it is reached: `http1` (the fast one), or `httpx2` for proxies and HTTP/2."
+    )
+    timeouts: TimeoutsEntry = Field(default=TimeoutsEntry(), description="How long each part of an attempt may take.")
+    max_connections: Count = Field(default=1000, ge=1, description="Connections held open to it at most.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_key_or_several(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("api_key"), str):
+            return {**data, "api_key": [data["api_key"]]}
+        return data
+
+
+class PriceEntry(Entry):
+    """What a deployment charges, in USD per million tokens."""
+
+    input: Number = Field(ge=0, le=100_000, description="For input tokens.")
+    output: Number = Field(ge=0, le=100_000, description="For output tokens.")
+    cached_input: Number | None = Field(
+        default=None, ge=0, le=100_000, description="For input read from the provider's cache."
+    )
+    cache_write: Number | None = Field(
+        default=None, ge=0, le=100_000, description="For input written to the provider's cache."
+    )
+
+
+class LimitsEntry(Entry):
+    """What the provider allows this deployment."""
+
+    rpm: Count | None = Field(default=None, ge=1, description="Requests a minute.")
+    tpm: Count | None = Field(default=None, ge=1, description="Tokens a minute.")
+
+
+class DeploymentEntry(Entry):
+    """A model at a provider. Price and context window come from the catalogue unless they are given."""
+
+    provider: Text = Field(description="Name of an entry of `providers`.")
+    model: Text = Field(description="The model's name at the provider.")
+    price: PriceEntry | None = Field(default=None, description="USD per million tokens; by default from the catalogue.")
+    context_window: Count | None = Field(
+        default=None, ge=1, description="Tokens that fit; by default from the catalogue."
+    )
+    max_output: Count | None = Field(default=None, ge=1, description="Tokens that an answer may have at most.")
+    capabilities: Capabilities | None = Field(
+        default=None,
+        description="What it can do. When left out nothing is ruled out; a list rules out all that is not in it.",
+    )
+    quality: dict[str, Quality] = Field(
+        default={},
+        description="Expected quality 0 to 1, by intent; `default` for all others. A single number is `default`.",
+    )
+    weight: Number = Field(default=1.0, ge=0, description="Share of the traffic under the `weighted` strategy.")
+    limits: LimitsEntry = Field(default=LimitsEntry(), description="What the provider allows.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_quality_for_all(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("quality"), float | int):
+            return {**data, "quality": {"default": data["quality"]}}
+        return data
+
+
+class TokensEntry(Entry):
+    """A range of estimated input tokens, both ends included."""
+
+    min: Count | None = Field(default=None, description="At least so many.")
+    max: Count | None = Field(default=None, description="At most so many.")
+
+
+class WhenEntry(Entry):
+    """When a route applies. Every condition that is given must hold."""
+
+    intent: OneOrMore | None = Field(default=None, description="One of these intents was recognised.")
+    needs: Annotated[Capabilities, BeforeValidator(lambda v: [v] if isinstance(v, str) else v)] = Field(
+        default=(), description="The request needs all of these."
+    )
+    tags: dict[Text, OneOrMore] = Field(default={}, description="Each tag has this value, or one of these.")
+    model: OneOrMore | None = Field(default=None, description="The client named one of these models.")
+    key: OneOrMore | None = Field(default=None, description="One of these virtual keys asks.")
+    input_tokens: TokensEntry = Field(
+        default=TokensEntry(), description="How long the request is, in estimated tokens."
+    )
+
+
+class RequireEntry(Entry):
+    """What every deployment of the policy must have, whoever asks."""
+
+    region: OneOrMore | None = Field(default=None, description="In one of these regions.")
+    company: OneOrMore | None = Field(default=None, description="Operated by one of these companies.")
+
+
+class RetryEntry(Entry):
+    """How hard to try."""
+
+    attempts: Count = Field(default=4, ge=1, le=20, description="Tries of one request, over all deployments.")
+    same_target: Count = Field(default=1, le=10, description="Extra tries at the same deployment.")
+    base: Duration = Field(
+        default=0.25, description="First wait before the same deployment is tried again; it doubles."
+    )
+    base_rate_limited: Duration = Field(default=1.0, description="The same after a rate limit.")
+    cap: Duration = Field(default=4.0, description="The longest wait.")
+    retry_after_max: Duration = Field(default=3.0, description="The longest wait that a provider may ask for.")
+
+
+class StrategyChoice(Entry):
+    """How the deployments of the pool are put in order: the name alone, or with parameters."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: Any) -> Any:
+        """``ordered`` for ``{ordered: {}}``, and ``{ordered: }`` for the same."""
+        if isinstance(data, str):
+            return {data: {}}
+        if isinstance(data, dict):
+            return {name: {} if fields is None else fields for name, fields in data.items()}
+        return data
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> StrategyChoice:
+        if len(self.model_fields_set) != 1:
+            raise PydanticCustomError("one_strategy", "name exactly one strategy")
+        return self
+
+    def chosen(self) -> Strategy:
+        """The strategy that is named."""
+        strategy: Strategy = getattr(self, next(iter(self.model_fields_set)))
+        return strategy
+
+
+def _about(strategy: type[BaseModel]) -> str:
+    return (strategy.__doc__ or "").split("\n")[0]
+
+
+if TYPE_CHECKING:
+    StrategyEntry = StrategyChoice
+else:
+    #: One field for each registered strategy, whose own fields are its keys.
+    StrategyEntry = create_model(
+        "StrategyEntry",
+        __base__=StrategyChoice,
+        __doc__=StrategyChoice.__doc__,
+        **{
+            name: (strategy | None, Field(default=None, description=_about(strategy)))
+            for name, strategy in STRATEGIES.items()
+        },
+    )
+
+
+class PolicyEntry(Entry):
+    """Which deployments may serve, in what order, and how hard to try."""
+
+    pool: Names | None = Field(default=None, description="Deployments to choose from; by default all of them.")
+    fallback: Names = Field(default=(), description="Deployments tried, in this order, when the pool has failed.")
+    strategy: StrategyEntry | None = Field(
+        default=None, description="How the pool is put in order; by default as listed."
+    )
+    require: RequireEntry = Field(default=RequireEntry(), description="What every deployment must have.")
+    retry: RetryEntry = Field(default=RetryEntry(), description="Bounds on trying again.")
+    timeout: Duration = Field(default=600.0, gt=0, description="The one deadline of all tries of a request.")
+
+    def chosen(self) -> Strategy:
+        """The strategy that was named, or the pool in the order listed."""
+        return self.strategy.chosen() if self.strategy is not None else Ordered()
+
+
+class RouteEntry(Entry):
+    """A name that clients may ask for, the requests it takes, and the policy it applies."""
+
+    name: Name = Field(description="What clients may write as `model`, and what logs and metrics say.")
+    when: Annotated[WhenEntry, BeforeValidator(_mapped)] = Field(
+        default=WhenEntry(), description="The requests it takes; by default all."
+    )
+    policy: Annotated[PolicyEntry, BeforeValidator(_mapped)] = Field(
+        default=PolicyEntry(), description="What is done with them."
+    )
+
+
+class KeyEntry(Entry):
+    """A virtual key that clients present. Only its hash is kept."""
+
+    id: Name = Field(description="Its name in logs and metrics.")
+    secret_hash: Annotated[
+        tuple[Sha256, ...],
+        BeforeValidator(_listed),
+        BeforeValidator(lambda v: [v] if isinstance(v, str) else v),
+        Field(min_length=1, max_length=2),
+    ] = Field(description="SHA-256 of the whole key in hexadecimal; two while it is being changed.")
+    routes: Names | None = Field(default=None, description="Routes it may use; by default all.")
+    models: Names | None = Field(default=None, description="Deployments it may use; by default all.")
+    tags: dict[Text, Text] = Field(default={}, description="Tags put on each of its requests.")
+    enabled: Switch = Field(default=True, description="`off` turns it away at once.")
+
+
+class IntentEntry(Entry):
+    """An intent of your own, recognised in the last user turn."""
+
+    keywords: Names = Field(default=(), description="Any of these words or phrases, in any case.")
+    patterns: Names = Field(default=(), description="Any of these regular expressions (RE2).")
+
+
+class ServerEntry(Entry):
+    """Where the gateway listens, and what it takes from clients. Read once, at start."""
+
+    host: Text = Field(default="127.0.0.1", description="Address that clients connect to.")
+    port: Port = Field(default=8080, description="Its port; 0 takes a free one.")
+    admin_host: Text = Field(default="127.0.0.1", description="Address of metrics, health and administration.")
+    admin_port: Port = Field(default=9464, description="Its port; 0 takes a free one.")
+    admin_token: Hidden | None = Field(default=None, description="Bearer token that administration asks for.")
+    max_body: Size = Field(default=10 * 1024 * 1024, ge=1024, description="The largest request body taken.")
+    header_timeout: Duration = Field(default=10.0, gt=0, description="Until a client has sent its head.")
+    body_timeout: Duration = Field(default=30.0, gt=0, description="Between two reads of a client's body.")
+    drain: Duration = Field(default=600.0, description="How long running requests may finish after SIGTERM.")
+
+
+class JournalEntry(Entry):
+    """Where decision records are written on this machine."""
+
+    path: Text | None = Field(
+        default=None, description="File that records are appended to; by default none is written."
+    )
+    max_size: Size = Field(default=256 * 1024 * 1024, ge=4096, description="Size at which the file is rotated.")
+
+
+class Config(Entry):
+    """A whole configuration file."""
+
+    discover: Switch = Field(
+        default=False,
+        description="Whether provider keys in the environment and local servers become deployments by themselves.",
+    )
+    providers: dict[Name, Annotated[ProviderEntry, BeforeValidator(_mapped)]] = Field(
+        default={}, description="Accounts at providers, by a name of your choice."
+    )
+    deployments: dict[Name, DeploymentEntry] = Field(
+        default={}, description="Models at providers, by a name of your choice."
+    )
+    routes: Annotated[tuple[RouteEntry, ...], BeforeValidator(_listed)] = Field(
+        default=(), description="Which request goes where; the first that applies. By default one that takes all."
+    )
+    aliases: dict[Name, Text] = Field(
+        default={}, description="Other names for deployments, routes or `auto`, as what clients already send."
+    )
+    keys: Annotated[tuple[KeyEntry, ...], BeforeValidator(_listed)] = Field(
+        default=(), description="Virtual keys that clients present."
+    )
+    auth: Switch | None = Field(
+        default=None, description="Whether clients must present a key; by default when there are any in `keys`."
+    )
+    intents: dict[Name, Annotated[IntentEntry, BeforeValidator(_mapped)]] = Field(
+        default={}, description="Intents of your own, beside the built-in ones."
+    )
+    server: Annotated[ServerEntry, BeforeValidator(_mapped)] = Field(
+        default=ServerEntry(), description="Where it listens."
+    )
+    journal: Annotated[JournalEntry, BeforeValidator(_mapped)] = Field(
+        default=JournalEntry(), description="Where decision records are written."
+    )
+    state: Hidden | None = Field(
+        default=None,
+        description="Redis address that replicas share, as `redis://host:6379/0`; leave out on one machine.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_state_when_empty(cls, data: Any) -> Any:
+        """``state: ${REDIS_URL:-}`` is no state, so that one file serves one machine and many."""
+        return {**data, "state": None} if isinstance(data, dict) and data.get("state") == "" else data

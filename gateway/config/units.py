@@ -1,0 +1,133 @@
+"""Values as people write them: ``30s``, ``10MiB``, ``300k``, ``on``, one word or a list of them, secrets.
+
+Read next: schema.py, whose fields are made of these.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from gateway.types import Secret
+
+__all__ = ["Count", "Duration", "Hidden", "Number", "OneOrMore", "Size", "Switch", "Text"]
+
+_QUANTITY: Final = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?) ?([A-Za-z]*)")
+_SECONDS: Final[Mapping[str, Decimal | int]] = {
+    "ms": Decimal("0.001"),
+    "s": 1,
+    "m": 60,
+    "min": 60,
+    "h": 3600,
+    "d": 86400,
+}
+_BYTES: Final = {
+    "": 1,
+    "B": 1,
+    "kB": 10**3,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+}
+_COUNTS: Final = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6}
+_SWITCH: Final = {
+    **dict.fromkeys(("on", "yes", "true", "On", "Yes", "ON", "YES"), True),
+    **dict.fromkeys(("off", "no", "false", "Off", "No", "OFF", "NO"), False),
+}
+
+
+def _quantity(value: Any, units: Mapping[str, Decimal | int], expected: str) -> Decimal:
+    match = _QUANTITY.fullmatch(str(value)) if isinstance(value, str | int | float) and value is not True else None
+    if match is None or match[2] not in units:
+        raise PydanticCustomError("quantity", "{expected}", {"expected": expected})
+    return Decimal(match[1].replace("_", "")) * units[match[2]]
+
+
+def _duration(value: Any) -> float:
+    return float(_quantity(value, _SECONDS, "expected a duration with its unit, as 500ms, 30s, 10m or 1h"))
+
+
+def _size(value: Any) -> int:
+    return int(_quantity(value, _BYTES, "expected a size, as 512KiB or 10MiB"))
+
+
+def _count(value: Any) -> int:
+    expected = "expected a whole number, as 600, 300k or 1.5M"
+    amount = _quantity(value, _COUNTS, expected)
+    if amount != int(amount):
+        raise PydanticCustomError("quantity", "{expected}", {"expected": expected})
+    return int(amount)
+
+
+def _switch(value: Any) -> Any:
+    return _SWITCH.get(value, value) if isinstance(value, str) else value
+
+
+def _number(value: Any) -> Any:
+    """A number that came out of the environment is text; what is not one stays for pydantic to refuse."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+        return float(value)
+    return value
+
+
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _secret(value: Any) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str):
+        raise PydanticCustomError("secret", "expected text: write a key in quotes, or better as ${{NAME}}")
+    if not value.strip() or not value.isprintable() or not value.isascii():
+        raise PydanticCustomError(
+            "secret", "it is empty, or holds a line break or a character that no header can carry"
+        )
+    return Secret(value)
+
+
+def _quantity_schema(pattern: str, example: str) -> WithJsonSchema:
+    return WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": pattern}, {"type": "integer", "minimum": 0}], "examples": [example]}
+    )
+
+
+Text = Annotated[str, Field(min_length=1, max_length=4096)]
+#: Seconds, from text with a unit.
+Duration = Annotated[
+    float,
+    BeforeValidator(_duration),
+    Field(le=86400),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9._]+ ?(ms|s|m|min|h|d)$", "examples": ["30s"]}),
+]
+#: Bytes.
+Size = Annotated[int, BeforeValidator(_size), _quantity_schema(r"^[0-9._]+ ?([kKMG]i?B|B)$", "10MiB")]
+Count = Annotated[int, BeforeValidator(_count), _quantity_schema(r"^[0-9._]+ ?[kKM]?$", "300k")]
+Number = Annotated[float, BeforeValidator(_number)]
+Switch = Annotated[
+    bool,
+    BeforeValidator(_switch),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": ["on", "off", "yes", "no"]}]}),
+]
+OneOrMore = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+    BeforeValidator(_one_or_more),
+    Field(min_length=1),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
+#: A secret: never shown, never serialised.
+Hidden = Annotated[
+    Secret,
+    PlainValidator(_secret),
+    PlainSerializer(lambda _: "…", return_type=str),
+    WithJsonSchema({"type": "string", "description": "a secret, as ${NAME} or ${file:/path}"}),
+]

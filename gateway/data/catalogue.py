@@ -1,0 +1,73 @@
+"""What models cost and how much fits into them, from the genai-prices package: dated, sourced, offline.
+
+Read next: ../config/build.py, which lets the configuration override all of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+from importlib.metadata import version
+from typing import Final
+
+from genai_prices.data import providers
+from genai_prices.types import ModelInfo, Provider, TieredPrices
+from msgspec import Struct
+
+from gateway.types import Price
+
+__all__ = ["SOURCE", "Facts", "facts", "micros_per_million"]
+
+SOURCE: Final = f"genai-prices {version('genai-prices')}"
+
+
+class Facts(Struct, frozen=True):
+    """What the catalogue knows of a model; None where it knows nothing."""
+
+    price: Price | None = None
+    context_window: int | None = None
+
+
+def facts(base_url: str, model: str, at: datetime | None = None) -> Facts:
+    """What a model costs at the provider of that address, at a time (now by default), and its context window.
+
+    Where a price rises with the length of the input it is the price of short inputs.
+    """
+    info = _find(base_url, model)
+    if info is None:
+        return Facts()
+    return Facts(_price(info, at or datetime.now(UTC)), info.context_window)
+
+
+def micros_per_million(usd: Decimal | float) -> int:
+    """USD per million tokens as integer micro-dollars per million tokens."""
+    return round(Decimal(str(usd)) * 1_000_000)
+
+
+@cache
+def _at(base_url: str) -> tuple[Provider, ...]:
+    return tuple(provider for provider in providers if re.match(provider.api_pattern, base_url))
+
+
+def _find(base_url: str, model: str) -> ModelInfo | None:
+    found: Iterator[ModelInfo | None] = (
+        provider.find_model(model, all_providers=providers) for provider in _at(base_url)
+    )
+    return next((info for info in found if info is not None), None)
+
+
+def _price(info: ModelInfo, at: datetime) -> Price | None:
+    prices = info.get_prices(at)
+    given, made = _micros(prices.input_mtok), _micros(prices.output_mtok)
+    if given is None or made is None:
+        return None
+    return Price(given, made, _micros(prices.cache_read_mtok), _micros(prices.cache_write_mtok), SOURCE)
+
+
+def _micros(usd: Decimal | TieredPrices | None) -> int | None:
+    if usd is None:
+        return None
+    return micros_per_million(usd.base if isinstance(usd, TieredPrices) else usd)
