@@ -1,0 +1,300 @@
+"""What can go wrong with a provider: each fault rewrites the acts of a healthy answer.
+
+Read next: script.py, which puts faults on cue; docs/testing.md, which lists the names.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from gateway.testing.acts import Abort, Act, Close, End, Head, Headers, Send, Wait, streamed, whole
+from gateway.testing.prompt import Prompt
+
+__all__ = [
+    "FAULTS",
+    "Cut",
+    "Encoded",
+    "Fault",
+    "HangUp",
+    "InBandError",
+    "InvalidEvent",
+    "NoDone",
+    "NoFinish",
+    "NotHttp",
+    "OversizedEvent",
+    "PrefillRefused",
+    "Refuse",
+    "Silence",
+    "SlowFirstToken",
+    "Stall",
+    "refusal",
+]
+
+
+class Fault(Protocol):
+    """Something that goes wrong: from the acts of a healthy answer to what really comes."""
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        """The acts as they happen."""
+        ...
+
+
+class Refuse(Struct, frozen=True):
+    """Another answer altogether: a status, a body and headers."""
+
+    status: int
+    body: bytes = b""
+    headers: Headers = ()
+    content_type: str = "application/json"
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        return whole(self.status, self.body, headers=self.headers, content_type=self.content_type)
+
+
+def refusal(
+    status: int, type: str, code: str | None, message: str, *, param: str | None = None, headers: Headers = ()
+) -> Refuse:
+    """An error in OpenAI's envelope."""
+    error = {"message": message, "type": type, "param": param, "code": code}
+    return Refuse(status, msgspec.json.encode({"error": error}), headers)
+
+
+class PrefillRefused(Struct, frozen=True):
+    """A 400 for every prompt that ends with an assistant message; other prompts are answered."""
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        if prompt.last_role != "assistant":
+            return acts
+        message = "The conversation must end with a user message."
+        return refusal(400, "invalid_request_error", None, message, param="messages").rewrite(acts, prompt)
+
+
+class Silence(Struct, frozen=True):
+    """No head, nothing, for so many seconds; then the connection is closed."""
+
+    seconds: float = math.inf
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        yield Wait(self.seconds)
+        yield Close()
+
+
+class HangUp(Struct, frozen=True):
+    """The connection ends before any head: reset, or just closed."""
+
+    reset: bool = True
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        yield Abort() if self.reset else Close()
+
+
+class NotHttp(Struct, frozen=True):
+    """Bytes that are no HTTP at all."""
+
+    data: bytes = b"SSH-2.0-simulated\r\n"
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        yield Send(self.data)
+        yield Close()
+
+
+class SlowFirstToken(Struct, frozen=True):
+    """The head comes at once, the first content only after so many seconds."""
+
+    seconds: float = 20.0
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        waited = False
+        for act in acts:
+            if not waited and isinstance(act, Send) and act.part in ("body", "content", "finish"):
+                waited = True
+                yield Wait(self.seconds)
+            yield act
+
+
+class Cut(Struct, frozen=True):
+    """The connection ends after so many tokens, or before the finish; in the middle of a JSON body."""
+
+    after: int = 40
+    reset: bool = False
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        yield from beginning(acts, self.after)
+        yield Abort() if self.reset else Close()
+
+
+class Stall(Struct, frozen=True):
+    """As Cut, but the connection stays open and silent for so many seconds first."""
+
+    after: int = 20
+    seconds: float = math.inf
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        yield from beginning(acts, self.after)
+        yield Wait(self.seconds)
+        yield Close()
+
+
+class InvalidEvent(Struct, frozen=True):
+    """One more event after so many tokens, which is not JSON; a JSON body loses its last brace."""
+
+    after: int = 9
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        broken = Send(b'data: {"id":"chatcmpl-sim","object":"chat.compl\n\n')
+        for act in inserted(acts, self.after, [broken]):
+            yield Send(act.data[:-1] + b" ", "body") if isinstance(act, Send) and act.part == "body" else act
+
+
+class OversizedEvent(Struct, frozen=True):
+    """One more event after so many tokens, of so many bytes in one line. Only streams have it."""
+
+    size: int = 2 * 1024 * 1024
+    after: int = 5
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        padding = Send(b"x" * min(self.size, 65536))
+        rounds = max(1, self.size // 65536)
+        return inserted(acts, self.after, [Send(b'data: {"padding":"'), *[padding] * rounds, Send(b'"}\n\n')])
+
+
+class NoDone(Struct, frozen=True):
+    """The stream is complete, but for its ``[DONE]``."""
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        return (act for act in acts if not (isinstance(act, Send) and act.part == "done"))
+
+
+class NoFinish(Struct, frozen=True):
+    """No finish reason ever comes; the rest does."""
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        for act in acts:
+            if isinstance(act, Send) and act.part == "body":
+                yield Send(FINISH.sub(lambda found: b'"finish_reason":null'.ljust(len(found[0])), act.data), "body")
+            elif not (isinstance(act, Send) and act.part == "finish"):
+                yield act
+
+
+FINISH = re.compile(rb'"finish_reason":"\w+"')
+
+
+class InBandError(Struct, frozen=True):
+    """Status 200, and an error where the answer should be: after so many tokens, or as the JSON body."""
+
+    after: int = 0
+    type: str = "server_error"
+    code: str | None = "server_error"
+    message: str = "The server had an error while processing your request."
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        body = refusal(200, self.type, self.code, self.message).body
+        if not prompt.stream:
+            yield from whole(200, body)
+            return
+        yield from beginning(acts, self.after)
+        yield Send(b"data: " + body + b"\n\n")
+        yield End()
+
+
+class Encoded(Struct, frozen=True):
+    """The answer compressed with gzip, though nobody asked for that; declared as ``encoding``."""
+
+    encoding: str = "gzip"
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        data = b""
+        for act in acts:
+            match act:
+                case Head(status, headers):
+                    kept = tuple((k, v) for k, v in headers if k != "content-length")
+                    yield Head(status, (*kept, ("content-encoding", self.encoding)))
+                case Send(piece):
+                    data += piece
+        yield Send(gzip.compress(data, mtime=0))
+        yield End()
+
+
+def beginning(acts: Iterable[Act], after: int) -> Iterator[Act]:
+    """The acts before a break: so many tokens and never the finish, or half of a JSON body."""
+    left = after
+    for act in acts:
+        match act:
+            case Send(data, "body"):
+                yield Send(data[: len(data) // 2])
+                return
+            case Send(_, "content") if left > 0:
+                left -= 1
+                yield act
+            case Head() | Wait() | Send(_, "role"):
+                yield act
+            case _:
+                return
+
+
+def inserted(acts: Iterable[Act], after: int, more: Iterable[Act]) -> Iterator[Act]:
+    """The acts of a stream with more of them after so many tokens, or before the finish."""
+    left, pending, stream = after, list(more), False
+    for act in acts:
+        stream = stream or (isinstance(act, Head) and streamed(act))
+        due = isinstance(act, Send) and ((act.part == "content" and left == 0) or act.part == "finish")
+        if stream and due and pending:
+            yield from pending
+            pending = []
+        left -= isinstance(act, Send) and act.part == "content"
+        yield act
+
+
+PAGE = b"<html><head><title>Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>"
+RATE = "Rate limit reached for requests."
+QUOTA = "You exceeded your current quota, please check your plan and billing details."
+
+#: By the name that a script, a model (``any-model@name``) or the header ``x-sim-fault`` selects it with.
+FAULTS: Final[Mapping[str, Fault]] = {
+    "rate_limited": refusal(429, "requests", "rate_limit_exceeded", RATE, headers=(("retry-after", "2"),)),
+    "rate_limited_bare": refusal(429, "requests", "rate_limit_exceeded", RATE),
+    "insufficient_quota": refusal(429, "insufficient_quota", "insufficient_quota", QUOTA),
+    "server_error": refusal(500, "server_error", None, "The server had an error while processing your request."),
+    "bad_gateway": Refuse(502, PAGE, content_type="text/html"),
+    "overloaded": refusal(503, "server_error", None, "The engine is currently overloaded, please try again later."),
+    "unauthorized": refusal(401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
+    "forbidden": refusal(403, "invalid_request_error", None, "This key may not use this model."),
+    "not_found": refusal(404, "invalid_request_error", "model_not_found", "The model does not exist.", param="model"),
+    "context": refusal(
+        400,
+        "invalid_request_error",
+        "context_length_exceeded",
+        "This model's maximum context length is 8192 tokens; your messages came to more.",
+        param="messages",
+    ),
+    "filter": refusal(
+        400, "invalid_request_error", "content_policy_violation", "Your request was rejected by our safety system."
+    ),
+    "invalid_request": refusal(400, "invalid_request_error", None, "A parameter is wrong.", param="temperature"),
+    "prefill_refused": PrefillRefused(),
+    "redirect": Refuse(302, headers=(("location", "https://example.com/"),)),
+    "html": Refuse(200, PAGE, content_type="text/html"),
+    "empty": Refuse(200),
+    "silence": Silence(),
+    "reset": HangUp(),
+    "hang_up": HangUp(reset=False),
+    "not_http": NotHttp(),
+    "slow_first_token": SlowFirstToken(),
+    "cut": Cut(),
+    "reset_midway": Cut(reset=True),
+    "stall": Stall(),
+    "invalid_event": InvalidEvent(),
+    "oversized_event": OversizedEvent(),
+    "no_done": NoDone(),
+    "no_finish": NoFinish(),
+    "in_band_error": InBandError(),
+    "in_band_error_midway": InBandError(after=10),
+    "wrong_encoding": Encoded(),
+}
