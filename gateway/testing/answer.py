@@ -152,6 +152,7 @@ def made_up(question: str, words: int | None, index: int) -> str:
     return " ".join(said[:wanted])
 
 
+@lru_cache(1024)
 def tokens(text: str) -> tuple[str, ...]:
     """Text in pieces as a model would stream it: a word with the space before it."""
     return tuple(TOKEN.findall(text))
