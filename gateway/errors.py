@@ -8,6 +8,7 @@ Read next: reliability/failures.py, the table that says what each kind of provid
     ├── Forbidden           403  the key may not do this
     ├── NotFound            404  no such model, or no such address
     ├── MethodNotAllowed    405
+    ├── RequestTimeout      408  the body did not come in time
     ├── PayloadTooLarge     413
     ├── UnsupportedMedia    415  a content type or encoding we do not read
     ├── RateLimited         429  a limit of ours
@@ -127,6 +128,12 @@ class MethodNotAllowed(GatewayError):
     status = 405
     type = "invalid_request_error"
     code = "method_not_allowed"
+
+
+class RequestTimeout(GatewayError):
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
 
 
 class PayloadTooLarge(GatewayError):

@@ -1,0 +1,128 @@
+"""A request's record while it is being written. Closed exactly once, it becomes the Exchange that every sink reads.
+
+Read next: pipeline.py, which opens and closes it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from gateway.errors import Failure, GatewayError
+from gateway.types import Attempt, Call, Caller, Decision, Deployment, Exchange, Features, Signal, Usage, World
+
+__all__ = ["Story"]
+
+ANONYMOUS: Final = Caller("anonymous")
+
+_OUTCOME_OF_STATUS: Final = {429: "rate_limited", 499: "cancelled", 503: "shed", 504: "timeout"}
+
+
+class Story(Struct, eq=False):
+    """What is known so far. Times are monotonic seconds; ``at`` is Unix time.
+
+    ``tries`` have been started, ``attempts`` have ended. ``answered_at`` is when the answer came from the provider (a
+    stream: its first content), ``delivered_at`` when it went out.
+    """
+
+    id: str
+    at: float
+    received_at: float
+    world: World
+    client: str | None = None
+    retry: int = 0
+    caller: Caller = ANONYMOUS
+    call: Call | None = None
+    features: Features | None = None
+    signals: tuple[Signal, ...] = ()
+    snapshot_at: float | None = None
+    decision: Decision | None = None
+    tries: int = 0
+    attempts: list[Attempt] = []
+    serving: Deployment | None = None
+    served_model: str | None = None
+    usage: Usage | None = None
+    tried_at: float | None = None
+    answered_at: float | None = None
+    delivered_at: float | None = None
+    status: int = 0
+    error: GatewayError | None = None
+    broken: Failure | None = None
+    cancelled: bool = False
+
+    def cost(self) -> int | None:
+        """Micro-dollars of all attempts so far; None as soon as one that was charged has no known price."""
+        total = 0
+        for attempt in self.attempts:
+            if attempt.usage is not None:
+                if attempt.cost is None:
+                    return None
+                total += attempt.cost
+        return total
+
+    def overhead_s(self, now: float) -> float:
+        """Seconds spent in the gateway itself: up to the first try, and from the provider's answer to ours."""
+        if self.tried_at is None:
+            return now - self.received_at
+        before = self.tried_at - self.received_at
+        return before if self.answered_at is None else before + (self.delivered_at or now) - self.answered_at
+
+    def reason(self) -> str:
+        """The routing reason: the decision's, unless another deployment than the first one serves."""
+        if self.decision is None:
+            return "default"
+        for attempt in self.attempts:
+            if attempt.failure is not None and self.serving is not None and attempt.deployment != self.serving.name:
+                return f"fallback:{attempt.failure.kind}"
+        return self.decision.reason
+
+    def outcome(self) -> str:
+        """How it ended, one of OUTCOMES."""
+        if self.cancelled:
+            return "cancelled"
+        if self.broken is not None:
+            return "timeout" if self.broken.kind in ("stall", "silent") else "upstream_error"
+        if self.error is None:
+            return "fallback_ok" if any(a.failure is not None for a in self.attempts) else "ok"
+        if self.attempts and self.status >= 500 and self.status != 504:
+            return "upstream_error"
+        if self.status in _OUTCOME_OF_STATUS:
+            return _OUTCOME_OF_STATUS[self.status]
+        return "client_error" if self.status < 500 else "gateway_error"
+
+    def close(self, now: float) -> Exchange:
+        """The whole story as of now."""
+        call, serving = self.call, self.serving
+        first = self.delivered_at
+        said = self.error.message if self.error is not None else self.broken.message if self.broken else None
+        return Exchange(
+            id=self.id,
+            at=self.at,
+            operation=call.operation if call is not None else "chat",
+            caller=self.caller.id,
+            outcome=self.outcome(),
+            status=self.status,
+            total_s=now - self.received_at,
+            overhead_s=self.overhead_s(now),
+            model=call.model if call is not None else None,
+            stream=call.stream if call is not None else False,
+            world=self.world.version,
+            tags=call.tags if call is not None else {},
+            features=self.features,
+            signals=self.signals,
+            snapshot_age_s=self.received_at - self.snapshot_at if self.snapshot_at is not None else 0.0,
+            decision=self.decision,
+            attempts=tuple(self.attempts),
+            deployment=serving.name if serving is not None else None,
+            served_model=self.served_model,
+            provider=serving.account.name if serving is not None else None,
+            ttft_s=first - self.received_at if first is not None else None,
+            usage=self.usage,
+            cost=self.cost(),
+            error=self.error.code if self.error is not None else self.broken.kind if self.broken else None,
+            message=said,
+            simulated=serving.simulated if serving is not None else False,
+            client=self.client,
+            retry=self.retry,
+        )
