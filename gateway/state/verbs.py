@@ -1,9 +1,10 @@
 """What replicas share, as verbs of the domain. Memory keeps them for one process, Redis for a fleet.
 
-Read next: memory.py and redis.py; tests/state holds the contract that both keep.
+Read next: memory.py and over_redis.py; tests/state holds the contract that both keep.
 
 No verb that the request path calls waits for anything: writes are taken into a local buffer and sent in batches,
-reads are answered from the last refresh. ``sync`` does the waiting, in the background, every 100 ms.
+reads are answered from the last refresh. ``sync`` does the waiting, in the background, every 100 ms. Those who ask
+about the fleet (``spend``, ``find``, ``recent``) do wait; a store that is gone tells them so by raising Unavailable.
 """
 
 from __future__ import annotations
