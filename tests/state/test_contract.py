@@ -1,0 +1,102 @@
+"""What every kind of state promises: one suite, run against memory and against a real Redis."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.state.memory import Memory
+from gateway.state.over_redis import Redis
+from gateway.state.verbs import State
+from gateway.types import Cooling
+from tests.redis_server import RedisServer
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def state(request: pytest.FixtureRequest) -> AsyncIterator[State]:
+    if request.param == "memory":
+        made: State = Memory()
+    else:
+        server: RedisServer = request.getfixturevalue("redis_server")
+        made = Redis(server.url, command_s=2.0)
+    yield made
+    await made.aclose()
+
+
+async def test_a_record_is_found_by_its_id_before_and_after_it_is_sent(state: State) -> None:
+    state.append(b'{"id":"a"}', "a")
+    assert await state.find("a") == b'{"id":"a"}'
+    await state.sync(1.0)
+    assert await state.find("a") == b'{"id":"a"}'
+    assert await state.find("b") is None
+
+
+async def test_every_one_of_many_records_is_found(state: State) -> None:
+    for n in range(1500):
+        state.append(b"record %d" % n, f"id-{n}")
+    await state.sync(1.0)
+    assert [await state.find(f"id-{n}") for n in (0, 63, 64, 511, 512, 1499)] == [
+        b"record 0",
+        b"record 63",
+        b"record 64",
+        b"record 511",
+        b"record 512",
+        b"record 1499",
+    ]
+
+
+async def test_the_newest_records_come_first_sent_or_not(state: State) -> None:
+    for n in range(70):
+        state.append(b"%d" % n, str(n))
+    await state.sync(1.0)
+    state.append(b"last", "last")
+    assert await state.recent(3) == [b"last", b"69", b"68"]
+    assert await state.recent(1000) == [b"last", *(b"%d" % n for n in reversed(range(70)))]
+
+
+async def test_spending_adds_up_by_deployment_sent_or_not(state: State) -> None:
+    state.spent("team-a", "gpt", 5)
+    state.spent("team-a", "mini", 1)
+    state.spent("team-b", "gpt", 100)
+    await state.sync(1.0)
+    state.spent("team-a", "gpt", 7)
+    assert await state.spend("team-a") == {"gpt": 12, "mini": 1}
+    await state.sync(2.0)
+    assert await state.spend("team-a") == {"gpt": 12, "mini": 1}
+    assert await state.spend("nobody") == {}
+
+
+async def test_a_cooling_deployment_is_left_alone_from_the_moment_it_is_said(state: State) -> None:
+    state.cool("gpt", Cooling(10.0, "rate"))
+    assert state.cooling(9.0) == {"gpt": Cooling(10.0, "rate")}
+    assert state.cooling(10.0) == {}
+
+
+async def test_a_later_end_of_cooling_wins(state: State) -> None:
+    state.cool("gpt", Cooling(100.0, "auth"))
+    state.cool("gpt", Cooling(10.0, "rate"))
+    await state.sync(1.0)
+    kept = state.cooling(50.0)["gpt"]
+    assert kept.kind == "auth"
+    assert kept.until_at == pytest.approx(100.0, abs=0.5)
+
+
+async def test_a_state_that_answers_says_so(state: State) -> None:
+    await state.sync(12.5)
+    health = state.health()
+    assert (health.up, health.error, health.refreshed_at, health.dropped) == (True, None, 12.5, 0)
+
+
+async def test_a_store_that_keeps_few_records_keeps_the_newest(redis_server: RedisServer) -> None:
+    for state in (Memory(kept=100), Redis(redis_server.url, kept=100, command_s=2.0)):
+        for n in range(1000):
+            state.append(b"%d" % n, str(n))
+            if n % 50 == 0:
+                await state.sync(1.0)
+        await state.sync(1.0)
+        kept = await state.recent(10_000)
+        assert kept[:100] == [b"%d" % n for n in range(999, 899, -1)]
+        assert len(kept) <= 150
+        assert await state.find("0") is None
+        await state.aclose()
