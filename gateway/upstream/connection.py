@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import ssl
 from typing import Protocol, cast
 
 from gateway.errors import ConnectFailed
@@ -85,8 +86,21 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         if self.answer is not None:
-            self.answer.eof()
+            if self._said_goodbye():
+                self.answer.eof()
+            else:
+                self.answer.cut("the connection was cut")
         self.abort()
+
+    def _said_goodbye(self) -> bool:
+        """Whether the end is the peer's word: under TLS, anybody on the way can end a connection without one."""
+        tls = self._transport and self._transport.get_extra_info("ssl_object")
+        if not tls:
+            return True
+        try:
+            return bool(tls.read(1) == b"")
+        except ssl.SSLError:
+            return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.answer is not None:

@@ -10,6 +10,7 @@ import ssl
 
 from gateway.types import Endpoint, Timeouts, WireRequest
 from gateway.upstream.answer import Answer
+from gateway.upstream.head import head_of, render
 from gateway.upstream.pool import Pool
 from gateway.upstream.transport import Limits
 
@@ -17,8 +18,6 @@ __all__ = ["Http1"]
 
 #: Endpoints whose head is kept. A configuration has far fewer; one that is forgotten is only built again.
 KEPT_HEADS = 4096
-#: Default ports are not named in the host header.
-PORTS = {"http": 80, "https": 443}
 
 
 class Prepared:
@@ -91,35 +90,3 @@ class Http1:
             self._context = ssl.create_default_context()
             self._context.set_alpn_protocols(["http/1.1"])
         return self._context
-
-
-def head_of(endpoint: Endpoint) -> bytes:
-    """The head that all requests to an endpoint begin with, up to the value of content-length.
-
-    Raises ValueError when a part of it could not stand in a head.
-    """
-    if endpoint.method == "HEAD":
-        raise ValueError("HEAD is not carried: its answers have no body, whatever their head says")
-    if not (endpoint.target.startswith("/") and endpoint.target.isprintable() and " " not in endpoint.target):
-        raise ValueError(f"the target {endpoint.target!r} is not a path that can be sent")
-    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-    if endpoint.port != PORTS[endpoint.scheme]:
-        host = f"{host}:{endpoint.port}"
-    lines = [f"{endpoint.method} {endpoint.target} HTTP/1.1".encode("ascii"), b"host: " + host.encode("idna")]
-    return b"\r\n".join([*lines, *map(line, endpoint.headers), b"accept-encoding: identity", b"content-length: "])
-
-
-def line(header: tuple[bytes, bytes]) -> bytes:
-    """``name: value``. Raises ValueError for a value that would end the line and begin another."""
-    name, value = header
-    if b"\n" in value or b"\r" in value or b"\0" in value or b"\n" in name or b"\r" in name:
-        raise ValueError(f"the header {name!r} holds a line break or a NUL, which cannot be sent")
-    return name + b": " + value
-
-
-def render(head: bytes, request: WireRequest) -> bytes:
-    """The whole request, head and body, as it is written in one piece."""
-    body = request.body
-    if not request.headers:
-        return b"%b%d\r\n\r\n%b" % (head, len(body), body)
-    return b"%b%d\r\n%b\r\n\r\n%b" % (head, len(body), b"\r\n".join(map(line, request.headers)), body)

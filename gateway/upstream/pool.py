@@ -6,12 +6,12 @@ Read next: connection.py, what is lent; http1.py, who borrows.
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from collections import deque
 
 from gateway.errors import ConnectFailed, Timeout
 from gateway.types import Endpoint
+from gateway.upstream.cause import cause
 from gateway.upstream.connection import Connection
 from gateway.upstream.transport import Limits
 
@@ -194,14 +194,3 @@ class Pool:
         if self._closing:
             self._empty = self._loop.create_future()
             await self._empty
-
-
-def cause(error: Exception) -> str:
-    """What went wrong, in words that name neither a stack nor a number alone."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate was refused: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {error.reason or error}"
-    if isinstance(error, socket.gaierror):
-        return f"its name was not found: {error.strerror}"
-    return f"not connected: {error.strerror or error}" if isinstance(error, OSError) else f"not connected: {error}"

@@ -9,12 +9,12 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from gateway.types import Endpoint
 
-__all__ = ["Line", "Peer", "peer"]
+__all__ = ["Line", "Peer", "echo", "full_backlog", "peer"]
 
 Script = Callable[["Line"], Awaitable[None]]
 
@@ -35,11 +35,14 @@ class Line:
         return await self.reader.readexactly(int(lengths[0]) if lengths else 0)
 
     async def say(self, *parts: bytes) -> None:
-        """Send each part in a segment of its own."""
+        """Send each part in a segment of its own, the next when the client has had its turn to read."""
         for part in parts:
+            if self.writer.is_closing():
+                raise ConnectionResetError("the client has gone")
             self.writer.write(part)
             await self.writer.drain()
-            await asyncio.sleep(0)
+            for _ in range(3):
+                await asyncio.sleep(0)
 
     async def answer(self, body: bytes, *, status: str = "200 OK", headers: bytes = b"") -> None:
         """A whole answer with a content-length."""
@@ -138,3 +141,20 @@ async def echo(line: Line) -> None:
     """Answer each request with its own body."""
     while True:
         await line.answer(await line.request())
+
+
+@contextmanager
+def full_backlog() -> Iterator[tuple[str, int]]:
+    """An address where connecting neither succeeds nor fails: nobody accepts, and the queue is full."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        callers = [socket.socket() for _ in range(4)]
+        for caller in callers:
+            caller.setblocking(False)
+            caller.connect_ex(listener.getsockname())
+        try:
+            yield listener.getsockname()
+        finally:
+            for caller in callers:
+                caller.close()
