@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from gateway.config.checks import references
+from gateway.config.checks import reach, references, safety, sense
 from gateway.config.draft import Draft
 from gateway.config.finding import Finding
 
@@ -17,7 +17,27 @@ __all__ = ["CHECKS", "check"]
 CHECKS: Final[tuple[Callable[[Draft], Iterator[Finding]], ...]] = (
     references.kinds,
     references.providers,
-    references.deployments,
+    references.pools,
+    references.intents,
+    references.names,
+    references.aliases,
+    references.keys,
+    reach.routes,
+    reach.default_route,
+    reach.served,
+    reach.ranges,
+    reach.requirements,
+    reach.floors,
+    reach.weights,
+    sense.timeouts,
+    sense.backoff,
+    sense.patterns,
+    sense.fallbacks,
+    sense.addresses,
+    safety.base_urls,
+    safety.headers,
+    safety.listeners,
+    safety.plain_secrets,
 )
 
 

@@ -57,7 +57,7 @@ def _account(name: str, entry: ProviderEntry, kind: Kind, base_url: str, environ
     own = entry.base_url is None and entry.endpoint is None and privacy(base_url) is not None
     return Account(
         name=name,
-        kind=kind.name,
+        kind=kind.kind,
         base_url=base_url,
         keys=entry.api_key or _usual_key(kind, environ),
         region=entry.region,

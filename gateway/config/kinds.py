@@ -13,7 +13,7 @@ __all__ = ["Kind", "kind_of", "kinds"]
 class Kind(Struct, frozen=True):
     """A kind of provider: its own address, the company that operates it, and the variable its key is usually in."""
 
-    name: str
+    kind: str
     base_url: str | None
     company: str | None
     env: str | None
@@ -24,6 +24,8 @@ class Kind(Struct, frozen=True):
 _KINDS: Final[Mapping[str, Kind]] = {
     "openai": Kind("openai", "https://api.openai.com/v1", "openai", "OPENAI_API_KEY", True),
     "openai_compatible": Kind("openai_compatible", None, None, None, False),
+    "ollama": Kind("ollama", "http://127.0.0.1:11434/v1", None, None, False),
+    "vllm": Kind("vllm", "http://127.0.0.1:8000/v1", None, None, False),
     "simulated": Kind("simulated", "http://simulated.invalid/v1", "simulated", None, False, True),
 }
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from gateway.config.build import build
 from gateway.config.check import check as check_draft
+from gateway.config.discover import Found, found_in, merge
 from gateway.config.draft import draft
 from gateway.config.expand import Expander
 from gateway.config.finding import Finding
@@ -23,7 +24,7 @@ from gateway.config.validate import validate
 from gateway.errors import ConfigError, Problem
 from gateway.types import World
 
-__all__ = ["check", "json_schema", "load", "load_text"]
+__all__ = ["check", "json_schema", "load", "load_text", "wants_discovery"]
 
 #: The longest file that ``${file:…}`` may take in: a key or a certificate, not a log.
 MAX_INCLUDED = 64 * 1024
@@ -36,19 +37,31 @@ class _Result(Struct, frozen=True):
     problems: tuple[Problem, ...]
 
 
-def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> World:
-    """The World that a file describes. Raises ConfigError with everything that is wrong with it."""
-    return _sound(_read(os.fspath(path), environ))
+def load(path: str | os.PathLike[str], environ: Mapping[str, str], found: Found | None = None) -> World:
+    """The World that a file describes. Raises ConfigError with everything that is wrong with it.
+
+    ``found`` is what ``discover: true`` adds; by default what the environment alone has.
+    """
+    return _sound(_read(os.fspath(path), environ, found))
 
 
-def load_text(text: str, environ: Mapping[str, str], name: str = "config") -> World:
-    """The World that a YAML text describes; ``name`` stands for the file in problems."""
-    return _sound(_result(text.encode(), name, environ))
+def load_text(text: str, environ: Mapping[str, str], found: Found | None = None, name: str = "config") -> World:
+    """The World that a YAML text describes; ``name`` stands for the file in problems. Otherwise like ``load``."""
+    return _sound(_result(text.encode(), name, environ, found))
 
 
-def check(path: str | os.PathLike[str], environ: Mapping[str, str]) -> list[Problem]:
+def check(path: str | os.PathLike[str], environ: Mapping[str, str], found: Found | None = None) -> list[Problem]:
     """Everything wrong with a file, warnings included, in the order of its lines."""
-    return list(_read(os.fspath(path), environ).problems)
+    return list(_read(os.fspath(path), environ, found).problems)
+
+
+def wants_discovery(path: str | os.PathLike[str], environ: Mapping[str, str]) -> bool:
+    """Whether a file says ``discover: true``, so that it is worth asking local servers before ``load``."""
+    read = _bytes(os.fspath(path))
+    text = decode(read, "") if isinstance(read, bytes) else read
+    root = parse(text, "", Expander(environ, _included))[0] if isinstance(text, str) else None
+    config = validate(root)[0] if root is not None else None
+    return config is not None and config.discover
 
 
 def json_schema() -> dict[str, Any]:
@@ -63,17 +76,21 @@ def _sound(result: _Result) -> World:
     return result.world
 
 
-def _read(path: str, environ: Mapping[str, str]) -> _Result:
+def _read(path: str, environ: Mapping[str, str], found: Found | None) -> _Result:
+    data = _bytes(path)
+    return _Result(None, (data,)) if isinstance(data, Problem) else _result(data, path, environ, found)
+
+
+def _bytes(path: str) -> bytes | Problem:
     try:
         with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         hint = "give the path of a YAML file that this user may read"
-        return _Result(None, (Problem(path, 0, 0, f"the file cannot be read: {error.strerror}", hint),))
-    return _result(data, path, environ)
+        return Problem(path, 0, 0, f"the file cannot be read: {error.strerror}", hint)
 
 
-def _result(data: bytes, file: str, environ: Mapping[str, str]) -> _Result:
+def _result(data: bytes, file: str, environ: Mapping[str, str], found: Found | None) -> _Result:
     text = decode(data, file)
     if isinstance(text, Problem):
         return _Result(None, (text,))
@@ -83,11 +100,13 @@ def _result(data: bytes, file: str, environ: Mapping[str, str]) -> _Result:
     config, findings = validate(root)
     if config is None:
         return _Result(None, _in_order(problems, findings, root, file))
+    if config.discover:
+        config = merge(config, found if found is not None else found_in(environ))
     made = draft(config, root, environ)
-    found = _in_order(problems, check_draft(made), root, file)
-    if any(problem.severity == "error" for problem in found):
-        return _Result(None, found)
-    return _Result(build(made, file), found)
+    told = _in_order(problems, check_draft(made), root, file)
+    if any(problem.severity == "error" for problem in told):
+        return _Result(None, told)
+    return _Result(build(made, file), told)
 
 
 def _in_order(problems: list[Problem], findings: list[Finding], root: Node, file: str) -> tuple[Problem, ...]:

@@ -106,7 +106,7 @@ def _below(node: Node, step: str | int) -> Node | None:
 def decode(data: bytes, file: str) -> str | Problem:
     """The text of a configuration file, or why it is none."""
     if len(data) > MAX_BYTES:
-        return Problem(file, 0, 0, f"the file has {len(data)} bytes, more than {MAX_BYTES}", "split off what is data")
+        return Problem(file, 0, 0, f"the file has more than {MAX_BYTES} bytes", "take out what is data")
     for mark, name in _MARKS:
         if data.startswith(mark):
             return Problem(file, 1, 1, f"the file is {name}", "save it as UTF-8")
