@@ -1,0 +1,176 @@
+"""OpenAI's Chat Completions protocol, as OpenAI and most others speak it.
+
+Read next: stream.py, for answers that come in chunks; rows.py, for what differs between providers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from gateway import __version__
+from gateway.errors import Failure
+from gateway.providers.protocol import Answer, Headers
+from gateway.providers.repairs import Body
+from gateway.providers.rows import Row
+from gateway.providers.shapes import WHOLE, Choice, Message, Whole, content_of, usage_of
+from gateway.providers.stream import Stream, decoded, fault_in, is_utf8
+from gateway.reliability.failures import classify
+from gateway.reliability.said import read
+from gateway.types import Account, Call, Deployment, Endpoint, Secret
+
+__all__ = ["OpenAI"]
+
+USER_AGENT: Final = f"signalbox/{__version__}".encode()
+
+
+class OpenAI:
+    """The protocol for one row. Implements protocol.Protocol."""
+
+    __slots__ = ("row",)
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+
+    def __repr__(self) -> str:
+        return f"the OpenAI protocol as {self.row.kind} speaks it"
+
+    def endpoint(self, deployment: Deployment, key: Secret | None) -> Endpoint:
+        """Where requests of this deployment go with this key. Raises ValueError for an address without a host."""
+        account = deployment.account
+        address = urlsplit(account.base_url or self.row.base_url or "")
+        if address.scheme not in ("http", "https") or not address.hostname:
+            raise ValueError(f"account {account.name}: {account.base_url!r} is not an http:// or https:// address")
+        scheme: Literal["http", "https"] = "https" if address.scheme == "https" else "http"
+        target, query = self._target(address.path.rstrip("/"), deployment), self._query(address.query, account)
+        return Endpoint(
+            scheme=scheme,
+            host=address.hostname,
+            port=address.port or (443 if scheme == "https" else 80),
+            method="POST",
+            target=f"{target}?{query}" if query else target,
+            headers=self._headers(account, key),
+            max_connections=account.max_connections,
+        )
+
+    def _target(self, path: str, deployment: Deployment) -> str:
+        """The path: that of the base address, and the model's where a dated API has one for each."""
+        if self.row.per_deployment and not path.endswith("/v1"):
+            if deployment.account.api_version is None:
+                path += "/v1" if path.endswith("/openai") else "/openai/v1"
+            elif "/deployments/" not in path:
+                path = path.removesuffix("/openai") + self.row.per_deployment.format(
+                    model=quote(deployment.model, safe="")
+                )
+        return path + self.row.path
+
+    def _query(self, query: str, account: Account) -> str:
+        version = f"api-version={quote(account.api_version, safe='')}" if account.api_version else ""
+        return "&".join(part for part in (query, version) if part)
+
+    def _headers(self, account: Account, key: Secret | None) -> tuple[tuple[bytes, bytes], ...]:
+        headers = {
+            b"content-type": b"application/json",
+            b"accept-encoding": b"identity",
+            b"user-agent": USER_AGENT,
+        }
+        if key is not None and self.row.auth == "bearer":
+            headers[b"authorization"] = b"Bearer " + key.reveal().encode()
+        elif key is not None:
+            headers[b"api-key"] = key.reveal().encode()
+        for name, value in account.headers:
+            headers[name.lower().encode()] = value.encode()
+        return tuple(headers.items())
+
+    def render(self, call: Call, deployment: Deployment) -> bytes:
+        """The client's body with this provider's model, names and stream options; unknown members stay."""
+        fields: dict[str, Any] = {**call.fields, "model": deployment.model}
+        for old, new in self.row.rename:
+            if old in fields:
+                value = fields.pop(old)
+                fields.setdefault(new, value)
+        for name in self.row.drop:
+            fields.pop(name, None)
+        if not self.row.include_usage:
+            fields.pop("stream_options", None)
+        elif call.stream:
+            fields["stream_options"] = {**(fields.get("stream_options") or {}), "include_usage": True}
+        return msgspec.json.encode(fields)
+
+    def parse(self, body: bytes, call: Call, deployment: Deployment) -> Answer | Failure:
+        """A 2xx answer, untouched when it is valid, repaired when it is not; a Failure when it is none."""
+        try:
+            whole = WHOLE.decode(body)
+        except msgspec.DecodeError:
+            return self._repaired(body, call, deployment)
+        if not is_plain(whole) or not (body.isascii() or is_utf8(body)):
+            return self._repaired(body, call, deployment)
+        return answer(body, whole)
+
+    def _repaired(self, raw: bytes, call: Call, deployment: Deployment) -> Answer | Failure:
+        body = decoded(raw)
+        if body is None:
+            return unreadable(raw)
+        failure = fault_in(body) or incomplete(body)
+        if failure is not None:
+            return failure
+        body["id"] = body.get("id") or f"chatcmpl-{call.id}"
+        body["model"] = body.get("model") or deployment.model
+        for repair in self.row.repairs:
+            repair(body)
+        try:
+            whole = msgspec.convert(body, Whole)
+        except msgspec.ValidationError as error:
+            missing = any(not choice.get("finish_reason") for choice in body["choices"])
+            return Failure(kind="truncated" if missing else "garbage", message=f"the answer is not whole: {error}")
+        return answer(msgspec.json.encode(body), whole)
+
+    def feed(self, call: Call, deployment: Deployment) -> Stream:
+        """A reader for one 2xx stream."""
+        return Stream(self.row, call, deployment)
+
+    def fault(self, status: int, headers: Headers, body: bytes, deployment: Deployment) -> Failure:
+        """What a status outside 2xx means."""
+        return classify(status, headers, read(body))
+
+
+def is_plain(whole: Whole) -> bool:
+    """Whether a valid answer also is complete and spells its reasoning."""
+    return bool(whole.choices) and all(spelled(choice.message) and not empty(choice) for choice in whole.choices)
+
+
+def spelled(message: Message) -> bool:
+    return message.reasoning is None or message.reasoning_content is not None
+
+
+def empty(choice: Choice) -> bool:
+    return choice.logprobs is not None and choice.logprobs.content is None and choice.logprobs.refusal is None
+
+
+def incomplete(body: Body) -> Failure | None:
+    found = body.get("choices")
+    if isinstance(found, list) and found and all(isinstance(choice, dict) for choice in found):
+        return None
+    return Failure(kind="truncated", message="the provider's answer has no choices")
+
+
+def unreadable(raw: bytes) -> Failure:
+    """A body without a JSON object: cut off, or something else altogether."""
+    try:
+        msgspec.json.decode(raw)
+    except msgspec.DecodeError as error:
+        if "truncated" in str(error):
+            return Failure(kind="truncated", message=f"the provider's answer is cut off after {len(raw)} bytes")
+    return Failure(kind="garbage", message="the provider's answer is not a JSON object in UTF-8")
+
+
+def answer(body: bytes, whole: Whole) -> Answer:
+    return Answer(
+        body=body,
+        model=whole.model or None,
+        usage=usage_of(whole.usage) if whole.usage else None,
+        finish=whole.choices[0].finish_reason,
+        output_bytes=sum(content_of(choice.message) or 0 for choice in whole.choices),
+    )

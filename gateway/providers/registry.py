@@ -1,0 +1,24 @@
+"""Which protocol a kind of provider speaks.
+
+Read next: rows.py, the providers; protocol.py, what a protocol is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from gateway.providers.openai import OpenAI
+from gateway.providers.protocol import Protocol
+from gateway.providers.rows import ROWS, Row
+
+__all__ = ["ROWS", "protocol_of"]
+
+PROTOCOLS: Final[Mapping[str, Callable[[Row], Protocol]]] = {"openai": OpenAI}
+
+SPOKEN: Final[Mapping[str, Protocol]] = {kind: PROTOCOLS[row.protocol](row) for kind, row in ROWS.items()}
+
+
+def protocol_of(kind: str) -> Protocol:
+    """The protocol of this kind of provider. Raises KeyError for a kind without a row."""
+    return SPOKEN[kind]

@@ -1,0 +1,225 @@
+"""What a valid answer and a valid chunk look like, as far as we read them or providers get them wrong.
+
+Read next: repairs.py, for what does not fit. These types are the gate: what they take is valid and passes untouched,
+byte for byte; what they refuse is repaired. They follow OpenAI's published schema, loosened where its own answers
+break it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from gateway.types import Usage
+
+__all__ = [
+    "CHUNK",
+    "FINISH",
+    "TIERS",
+    "WHOLE",
+    "Chunk",
+    "Delta",
+    "Message",
+    "Tokens",
+    "Whole",
+    "content_of",
+    "size_of",
+    "usage_of",
+]
+
+Finish = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
+Tier = Literal["auto", "default", "flex", "scale", "priority", "fast"]
+Role = Literal["assistant", "developer", "system", "user", "tool"]
+
+FINISH: Final = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
+
+
+class PromptDetails(Struct, gc=False):
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    audio_tokens: int = 0
+
+
+class CompletionDetails(Struct, gc=False):
+    reasoning_tokens: int = 0
+    audio_tokens: int = 0
+    accepted_prediction_tokens: int = 0
+    rejected_prediction_tokens: int = 0
+
+
+class Tokens(Struct):
+    """Usage as OpenAI counts it. ``prompt_cache_hit_tokens`` is an older name of the cached ones."""
+
+    prompt_tokens: int
+    total_tokens: int
+    completion_tokens: int = 0
+    prompt_tokens_details: PromptDetails | UnsetType = UNSET
+    completion_tokens_details: CompletionDetails | UnsetType = UNSET
+    prompt_cache_hit_tokens: int = 0
+
+
+class Logprobs(Struct, gc=False):
+    content: list[Any] | None
+    refusal: list[Any] | None
+
+
+class FunctionDelta(Struct, gc=False):
+    name: str = ""
+    arguments: str = ""
+
+
+class CustomDelta(Struct, gc=False):
+    name: str = ""
+    input: str = ""
+
+
+class ToolDelta(Struct):
+    index: int
+    id: str | UnsetType = UNSET
+    type: Literal["function", "custom"] | UnsetType = UNSET
+    function: FunctionDelta | UnsetType = UNSET
+    custom: CustomDelta | UnsetType = UNSET
+
+
+class Delta(Struct):
+    content: str | None = None
+    role: Role = "assistant"
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: Any = None
+    tool_calls: list[ToolDelta] | UnsetType = UNSET
+    function_call: FunctionDelta | UnsetType = UNSET
+    audio: Any = None
+
+
+class ChunkChoice(Struct):
+    index: int
+    delta: Delta
+    finish_reason: Finish | None
+    logprobs: Logprobs | None = None
+    error: None = None
+    usage: Any = None
+
+
+class Extension(Struct):
+    """A member that one provider adds, and hides usage and errors in."""
+
+    usage: Any = None
+    error: None = None
+
+
+class Chunk(Struct):
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: Tokens | None = None
+    service_tier: Tier | None = None
+    error: None = None
+    x_groq: Extension | None = None
+
+
+class Function(Struct, gc=False):
+    name: str
+    arguments: str
+
+
+class Custom(Struct, gc=False):
+    name: str
+    input: str
+
+
+class ToolCall(Struct, tag_field="type", tag="function"):
+    id: str
+    function: Function
+
+
+class CustomCall(Struct, tag_field="type", tag="custom"):
+    id: str
+    custom: Custom
+
+
+class Message(Struct):
+    role: Literal["assistant"]
+    content: str | None
+    refusal: str | None
+    reasoning_content: str | None = None
+    reasoning: Any = None
+    tool_calls: list[ToolCall | CustomCall] | UnsetType = UNSET
+    function_call: Function | UnsetType = UNSET
+    annotations: list[dict[str, Any]] | UnsetType = UNSET
+    audio: Any = None
+
+
+class Choice(Struct):
+    index: int
+    message: Message
+    finish_reason: Finish
+    logprobs: Logprobs | None
+    error: None = None
+
+
+class Whole(Struct):
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Tokens | UnsetType = UNSET
+    service_tier: Tier | None = None
+    error: None = None
+
+
+CHUNK: Final = msgspec.json.Decoder(Chunk)
+WHOLE: Final = msgspec.json.Decoder(Whole)
+
+
+def usage_of(tokens: Tokens) -> Usage:
+    """Tokens in our words: input with the cached ones, output with the reasoning ones.
+
+    Some providers leave reasoning out of ``completion_tokens``; the total then tells.
+    """
+    prompt, completion = tokens.prompt_tokens_details, tokens.completion_tokens_details
+    reasoning = completion.reasoning_tokens if completion is not UNSET else 0
+    cached = prompt.cached_tokens if prompt is not UNSET else 0
+    output = tokens.completion_tokens
+    if reasoning and tokens.total_tokens == tokens.prompt_tokens + output + reasoning:
+        output += reasoning
+    return Usage(
+        input=tokens.prompt_tokens,
+        output=output,
+        cached_input=cached or tokens.prompt_cache_hit_tokens,
+        cache_write=prompt.cache_write_tokens if prompt is not UNSET else 0,
+        reasoning=reasoning,
+    )
+
+
+def size_of(text: str) -> int:
+    """Bytes of a text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
+def content_of(part: Delta | Message) -> int | None:
+    """Bytes of what a delta or message holds of content: text, reasoning, refusal, tool calls; None when nothing."""
+    size = 0
+    for text in (part.content, part.reasoning_content, part.refusal):
+        if text:
+            size += size_of(text)
+    for call in part.tool_calls or ():
+        size += called(call)
+    if part.function_call:
+        size += len(part.function_call.name) + size_of(part.function_call.arguments)
+    if size == 0 and not part.audio and not (part.reasoning and part.reasoning_content is None):
+        return None
+    return size
+
+
+def called(call: ToolDelta | ToolCall | CustomCall) -> int:
+    function = call.function if isinstance(call, ToolDelta | ToolCall) else None
+    custom = call.custom if isinstance(call, ToolDelta | CustomCall) else None
+    size = len(function.name) + size_of(function.arguments) if function else 0
+    return size + (len(custom.name) + size_of(custom.input) if custom else 0)

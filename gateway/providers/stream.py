@@ -1,0 +1,332 @@
+"""One stream of chunks being read: what is whole, what it came to, and whether it is complete.
+
+Read next: openai.py, which makes one for each stream; repairs.py, for the chunks that do not pass as they are.
+
+A chunk that the gate (shapes.CHUNK) takes goes on byte for byte. Three rules hold for every provider: each choice
+finishes once; usage comes once, last, and only to those who asked; a stream has one ``id``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from gateway.errors import Failure
+from gateway.providers.protocol import Piece
+from gateway.providers.repairs import Body, choices, tool_calls
+from gateway.providers.rows import Row
+from gateway.providers.shapes import CHUNK, Chunk, Tokens, content_of, usage_of
+from gateway.providers.sse import EventTooLarge, Splitter
+from gateway.reliability.failures import classify
+from gateway.reliability.said import said
+from gateway.types import Call, Deployment, Usage
+
+__all__ = ["Stream"]
+
+DONE: Final = b"[DONE]"
+BEFORE: Final = b"data: "
+AFTER: Final = b"\n\n"
+ENVELOPE: Final = ("id", "object", "created", "model", "service_tier", "system_fingerprint")
+
+
+class Stream:
+    """A stream as the client will see it. Implements protocol.Feed.
+
+    ``complete`` says that every choice that was begun has its finish reason: nothing but usage can still come.
+    ``skipped`` counts events that could not be read and were left out.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_call",
+        "_created",
+        "_deployment",
+        "_finished",
+        "_held",
+        "_id",
+        "_over",
+        "_row",
+        "_splitter",
+        "_tail",
+        "_tools",
+        "finish",
+        "model",
+        "output_bytes",
+        "skipped",
+        "usage",
+    )
+
+    def __init__(self, row: Row, call: Call, deployment: Deployment) -> None:
+        self.usage: Usage | None = None
+        self.model: str | None = None
+        self.finish: str | None = None
+        self.output_bytes = 0
+        self.skipped = 0
+        self._row = row
+        self._call = call
+        self._deployment = deployment
+        self._splitter = Splitter()
+        self._begun: set[int] = set()
+        self._finished: set[int] = set()
+        self._tools: dict[Any, list[Any]] = {}
+        self._held: list[Body] = []
+        self._id = ""
+        self._created = 0
+        self._tail: Body | None = None
+        self._over = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether a choice was begun and every one that was has finished."""
+        return bool(self._finished) and self._begun <= self._finished
+
+    def __repr__(self) -> str:
+        state = "complete" if self.complete else "open"
+        return f"a stream of {self.model or 'no model yet'}, {self.output_bytes} bytes of text, {state}"
+
+    def feed(self, data: bytes) -> Piece:
+        """Take bytes, cut anywhere; give whole events for the client."""
+        if self._over:
+            return Piece()
+        try:
+            return self._read(self._splitter.feed(data))
+        except EventTooLarge as error:
+            return self._failed([], False, Failure(kind="garbage", message=str(error), in_band=True))
+
+    def close(self) -> Piece:
+        """The provider closed: the rest, and a ``truncated`` failure when the answer was not complete."""
+        if self._over:
+            return Piece()
+        piece = self._read(self._splitter.close())
+        if piece.done or piece.failure is not None:
+            return piece
+        if not self._begun and (failure := self._body_instead()) is not None:
+            return self._failed([], False, failure)
+        return self._ended([piece.data], piece.content, "the stream ended before a finish reason came")
+
+    def _body_instead(self) -> Failure | None:
+        """The error in a plain JSON body that came where a stream was asked for."""
+        body = decoded(self._splitter.rest)
+        return None if body is None else fault_in(body)
+
+    def _read(self, events: list[bytes]) -> Piece:
+        out: list[bytes] = []
+        content = False
+        for event in events:
+            if event.startswith(DONE):
+                return self._ended(out, content, "the stream said [DONE] before a finish reason came", by_done=True)
+            try:
+                chunk = CHUNK.decode(event)
+                plain = self._is_plain(chunk) and (event.isascii() or is_utf8(event))
+            except msgspec.DecodeError:
+                plain = False
+            if plain:
+                content |= self._note(chunk)
+                out += framed(event.replace(b"\n", b" "))
+                continue
+            result = self._repair(event)
+            if isinstance(result, Failure):
+                return self._failed(out, content, result)
+            if result is not None:
+                content |= self._note(result[0])
+                out += result[1]
+        return Piece(b"".join(out), content)
+
+    def _is_plain(self, chunk: Chunk) -> bool:
+        """Whether a valid chunk also keeps the rules that a schema cannot say."""
+        if chunk.usage is not None or not (chunk.id and chunk.model) or self._held:
+            return False
+        if chunk.x_groq is not None and chunk.x_groq.usage is not None:
+            return False
+        for choice in chunk.choices:
+            delta = choice.delta
+            if choice.usage is not None:
+                return False
+            if choice.finish_reason is not None and choice.index in self._finished:
+                return False
+            if delta.reasoning is not None and delta.reasoning_content is None:
+                return False
+            if delta.tool_calls and any(call.id and not call.type for call in delta.tool_calls):
+                return False
+            if choice.logprobs is not None and choice.logprobs.content is None and choice.logprobs.refusal is None:
+                return False
+        return True
+
+    def _note(self, chunk: Chunk) -> bool:
+        """Count a chunk that goes out; say whether it holds content."""
+        if not self.model:
+            self.model, self._id, self._created = chunk.model or None, chunk.id, chunk.created
+        content = False
+        for choice in chunk.choices:
+            size = content_of(choice.delta)
+            if size is not None:
+                content = True
+                self.output_bytes += size
+            if choice.delta.tool_calls:
+                self._tools.setdefault(choice.index, [])
+            self._begun.add(choice.index)
+            if choice.finish_reason is not None:
+                self._finished.add(choice.index)
+                if self.finish is None or choice.index == 0:
+                    self.finish = choice.finish_reason
+        return content
+
+    def _repair(self, event: bytes) -> Failure | tuple[Chunk, list[bytes]] | None:
+        """An event that did not pass: the failure it is, or the chunk it becomes and the bytes to send, or nothing."""
+        body = decoded(event)
+        if body is None:
+            self.skipped += bool(event.strip())
+            return None
+        failure = fault_in(body)
+        if failure is not None:
+            return failure
+        changed = False
+        for repair in self._row.chunk_repairs:
+            changed |= repair(body)
+        changed |= self._number_tools(body)
+        changed |= self._finish_once(body)
+        if not (body.get("id") and body.get("model")):
+            changed = True
+            if not self._identify(body):
+                self._held.append(body)
+                return None
+        return self._converted(body, None if self._take_usage(body) or changed else event)
+
+    def _converted(self, body: Body, event: bytes | None) -> Failure | tuple[Chunk, list[bytes]] | None:
+        """A repaired body as a chunk; ``event`` are its bytes when nothing had to change."""
+        try:
+            chunk = msgspec.convert(body, Chunk)
+        except msgspec.ValidationError as error:
+            return Failure(kind="garbage", message=f"a chunk of the stream is not one: {error}")
+        if not self._id:
+            self._id, self._created, self.model = chunk.id, chunk.created, chunk.model
+        out = [piece for held in self._held if self._identify(held) for piece in framed(msgspec.json.encode(held))]
+        self._held.clear()
+        if body is not self._tail:
+            out += framed(msgspec.json.encode(body) if event is None else event.replace(b"\n", b" "))
+        return chunk, out
+
+    def _identify(self, body: Body) -> bool:
+        """Give a chunk without an ``id`` the stream's, or one of ours where there is none and content cannot wait."""
+        if not (self._id or body.get("id") or body.get("choices")):
+            return False
+        if not self._id:
+            self._id = body.get("id") or f"chatcmpl-{self._call.id}"
+            self._created = body.get("created") or 0
+        body["id"] = body.get("id") or self._id
+        body["created"] = body.get("created") or self._created
+        body["model"] = body.get("model") or self.model or self._deployment.model
+        return True
+
+    def _take_usage(self, body: Body) -> bool:
+        """Usage is kept for the end. True when it was taken out of a chunk that goes out without it."""
+        usage = usage_in(body)
+        if usage is None:
+            return False
+        self.usage = counted(usage)
+        alone = not body["choices"]
+        self._tail = body if alone else {name: body[name] for name in ENVELOPE if name in body}
+        self._tail |= {"choices": [], "usage": usage}
+        return not alone and body.pop("usage", None) is not None
+
+    def _finish_once(self, body: Body) -> bool:
+        changed = False
+        for choice in choices(body):
+            if choice.get("finish_reason") and choice.get("index") in self._finished:
+                choice["finish_reason"] = None
+                changed = True
+        return changed
+
+    def _number_tools(self, body: Body) -> bool:
+        """Tool calls without an ``index`` are numbered by their ids in the order in which they come."""
+        changed = False
+        for choice in choices(body):
+            for call in tool_calls({"choices": [choice]}):
+                if not isinstance(call.get("index"), int):
+                    call["index"] = self._tool_number(choice.get("index"), call.get("id"))
+                    changed = True
+        return changed
+
+    def _tool_number(self, choice: Any, name: Any) -> int:
+        known = self._tools.setdefault(choice, [])
+        if name and name not in known:
+            known.append(name)
+        return known.index(name) if name in known else max(len(known) - 1, 0)
+
+    def _ended(self, out: list[bytes], content: bool, why: str, *, by_done: bool = False) -> Piece:
+        """The end, as the provider sees it: complete with the usage that was kept, or truncated."""
+        if by_done and self._row.finish_by_done:
+            out += self._finishes()
+        if not self.complete:
+            return self._failed(out, content, Failure(kind="truncated", message=why))
+        if self._tail is not None and self._call.include_usage:
+            out += framed(msgspec.json.encode(self._tail))
+        self._over = True
+        return Piece(b"".join(out), content, done=True)
+
+    def _finishes(self) -> list[bytes]:
+        """The last chunk of a stream whose provider names no finish reason."""
+        left = sorted(self._begun - self._finished)
+        self._finished |= self._begun
+        if not left:
+            return []
+        reason = "tool_calls" if self._tools else "stop"
+        self.finish = self.finish or reason
+        last: list[Body] = [{"index": index, "delta": {}, "logprobs": None, "finish_reason": reason} for index in left]
+        envelope = {"id": self._id, "object": "chat.completion.chunk", "created": self._created, "model": self.model}
+        return framed(msgspec.json.encode({**envelope, "choices": last}))
+
+    def _failed(self, out: list[bytes], content: bool, failure: Failure) -> Piece:
+        self._over = True
+        return Piece(b"".join(out), content, failure=failure)
+
+
+def framed(data: bytes) -> list[bytes]:
+    return [BEFORE, data, AFTER]
+
+
+def decoded(event: bytes) -> Body | None:
+    """The JSON object in an event; None when there is none."""
+    try:
+        body = msgspec.json.decode(event) if is_utf8(event) else None
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def fault_in(body: Body) -> Failure | None:
+    """The failure that an event or answer is, when it is an error in any of the places where errors are put."""
+    for place in (body, body.get("x_groq"), *choices(body)):
+        if isinstance(place, dict) and place.get("error"):
+            return classify(None, (), said({"error": place["error"]}), in_band=True)
+    if body.get("object") == "error" or ("choices" not in body and isinstance(body.get("message"), str)):
+        return classify(None, (), said(body), in_band=True)
+    if any(choice.get("finish_reason") == "error" for choice in choices(body)):
+        return classify(None, (), said(""), in_band=True)
+    return None
+
+
+def counted(usage: Body) -> Usage | None:
+    """Usage in our words; None when its counts are not numbers."""
+    try:
+        return usage_of(msgspec.convert(usage, Tokens))
+    except msgspec.ValidationError:
+        return None
+
+
+def usage_in(body: Body) -> Body | None:
+    """The usage in a chunk: its own, a choice's, or the one that an extension holds."""
+    for place in (body, *choices(body), body.get("x_groq")):
+        usage = place.get("usage") if isinstance(place, dict) else None
+        if isinstance(usage, dict) and isinstance(usage.get("prompt_tokens"), int):
+            return usage
+    return None
