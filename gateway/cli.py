@@ -1,16 +1,201 @@
-"""The ``signalbox`` command."""
+"""The ``signalbox`` command. Read next: launch.py, for the commands that serve."""
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import json
+import os
+import re
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
 
 from gateway import __version__
+from gateway.api.body import judge, tags_of
+from gateway.config.discover import Found, discover, simulated_world_parts
+from gateway.config.load import check, json_schema, load, wants_discovery
+from gateway.errors import ConfigError, GatewayError, NotFound
+from gateway.intent.classify import Classifier
+from gateway.keys import ANYBODY, mint
+from gateway.launch import Inherited, launch
+from gateway.pipeline import admit, gather
+from gateway.policy.decide import decide
+from gateway.policy.explain import explain
+from gateway.story import Story
+from gateway.types import Call, Snapshot, World
+from gateway.workers import MOST, supervise
+
+__all__ = ["main"]
+
+DEFAULT_CONFIG: Final = "config/gateway.yaml"
+OK, FAILED, WRONG = 0, 1, 2
 
 
-def main() -> int:
-    """Run the command line; the exit status is 0 for success and 2 for a wrong call."""
-    if sys.argv[1:] == ["--version"]:
-        print(f"signalbox {__version__}")
-        return 0
-    print("usage: signalbox --version", file=sys.stderr)
-    return 2
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line. The exit status is 0 for success, 1 when the command failed, 2 for a wrong call."""
+    arguments = _parser().parse_args(argv)
+    command: str = arguments.command
+    return {
+        "run": _run,
+        "demo": _demo,
+        "check": _check,
+        "schema": _schema,
+        "explain": _explain,
+        "keys": _keys,
+    }[command](arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="signalbox", description="An OpenAI-compatible gateway that explains itself.")
+    parser.add_argument("--version", action="version", version=f"signalbox {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    config = argparse.ArgumentParser(add_help=False)
+    config.add_argument("--config", default=DEFAULT_CONFIG, metavar="FILE", help=f"default: {DEFAULT_CONFIG}")
+
+    run = commands.add_parser("run", parents=[config], help="serve")
+    run.add_argument("--workers", type=_count, default=1, metavar="N", help="processes; more than one needs `state:`")
+    run.add_argument("--worker", type=int, nargs=3, default=None, help=argparse.SUPPRESS)
+    commands.add_parser("demo", parents=[config], help="serve with what is found here, else with simulated models")
+    commands.add_parser("check", parents=[config], help="say everything that is wrong with a configuration")
+    commands.add_parser("schema", help="print the JSON schema of configurations, for editors")
+    dry = commands.add_parser("explain", parents=[config], help="say where a request would go, and why")
+    dry.add_argument("prompt", nargs="?", default="Hello!", help="the user's message")
+    dry.add_argument("--request", metavar="FILE", help="a whole request body as JSON instead; - for standard input")
+    dry.add_argument("--model", default="auto", help="what the client names; default: auto")
+    dry.add_argument("--key", metavar="ID", help="the virtual key that asks")
+    dry.add_argument("--tags", default="", metavar="NAME=VALUE,…", help="as in the header x-gateway-tags")
+    keys = commands.add_parser("keys", help="make a virtual key")
+    keys.add_argument("action", choices=["new"])
+    keys.add_argument("id", help="its name in the configuration, as team-a")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    path = arguments.config
+
+    def read() -> World:
+        return load(path, os.environ, _found(path))
+
+    if arguments.worker is not None:
+        n, public, admin = arguments.worker
+        return launch(read, _quiet, path=path, worker=Inherited(n, public, admin))
+    if arguments.workers > 1:
+        own = [sys.executable, "-m", "gateway", "run", "--config", path, "--worker"]
+        return supervise(read, lambda *numbers: [*own, *map(str, numbers)], arguments.workers)
+    return launch(read, _banner, path=path)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of workers from 1 to {MOST}")
+    return int(text)
+
+
+def _quiet(world: World, public: str, admin: str) -> None:
+    """A worker's parent has said it all."""
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    """What is there serves; where nothing is, simulated models do, and every answer says so."""
+    path = arguments.config
+    found = asyncio.run(discover(os.environ))
+    if not found:
+        print("No provider key in the environment and no local model server: using simulated models.")
+        found = simulated_world_parts()
+    for line in found.lines:
+        print(f"  found {line}")
+    return launch(lambda: load(path, os.environ, found), _banner, path=path)
+
+
+def _found(path: str) -> Found | None:
+    """What discovery finds, if the configuration asks for it."""
+    return asyncio.run(discover(os.environ)) if wants_discovery(path, os.environ) else None
+
+
+def _banner(world: World, public: str, admin: str) -> None:
+    what = f"{len(world.deployments)} deployments, {len(world.routes)} routes"
+    print(f"Signalbox {__version__} · {what} · policy {world.version}")
+    print(f"  clients  {public}/v1      operators  {admin}/metrics, {admin}/docs")
+    print("  try      " + _example(world, public), flush=True)
+
+
+def _example(world: World, public: str) -> str:
+    key = " -H 'authorization: Bearer <key>'" if world.auth else ""
+    body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "Hello!"}]})
+    return f"curl -i {public}/v1/chat/completions{key} -d '{body}'"
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    problems = check(arguments.config, os.environ, _found(arguments.config))
+    for problem in problems:
+        print(problem)
+    errors = sum(problem.severity == "error" for problem in problems)
+    if not errors:
+        print(f"{arguments.config}: ok" + (f", {len(problems)} warnings" if problems else ""))
+    return FAILED if errors else OK
+
+
+def _schema(arguments: argparse.Namespace) -> int:
+    print(json.dumps(json_schema(), indent=2))
+    return OK
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    try:
+        world = load(arguments.config, os.environ, _found(arguments.config))
+        body = _request(arguments)
+        story = _dry_run(world, body, key=arguments.key, tags=tags_of(arguments.tags) if arguments.tags else {})
+    except (ConfigError, GatewayError, OSError) as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    print("\n".join(explain(story.close(0.0))))
+    return OK
+
+
+def _request(arguments: argparse.Namespace) -> bytes:
+    if arguments.request == "-":
+        return sys.stdin.buffer.read()
+    if arguments.request is not None:
+        return Path(arguments.request).read_bytes()
+    return msgspec.json.encode({"model": arguments.model, "messages": [{"role": "user", "content": arguments.prompt}]})
+
+
+def _dry_run(world: World, body: bytes, *, key: str | None, tags: Mapping[str, str]) -> Story:
+    """Admit, gather and decide, as for a request that arrives now at a gateway where all is well."""
+    callers = {entry.caller.id: entry.caller for entry in world.keys.values()}
+    if key is not None and key not in callers:
+        raise NotFound(f"There is no key {key!r} in the configuration; it has {', '.join(sorted(callers)) or 'none'}.")
+    caller = callers[key] if key is not None else ANYBODY
+    story = Story("0" * 32, 0.0, 0.0, world, caller=caller)
+    fields = judge(body)
+    story.call = call = Call(
+        id=story.id,
+        operation="chat",
+        dialect="openai",
+        model=fields["model"],
+        stream=fields.get("stream") is True,
+        include_usage=False,
+        fields=fields,
+        size=len(body),
+        received_at=0.0,
+        tags={**tags, **caller.tags},
+    )
+    admit(call, caller, world)
+    asked = gather(call, caller, Classifier(world.intents))
+    story.features, story.signals = asked.features, asked.signals
+    story.decision = decide(asked, world, Snapshot(at=0.0))
+    return story
+
+
+def _keys(arguments: argparse.Namespace) -> int:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", arguments.id):
+        print(f"{arguments.id!r} is no id for a key: use up to 32 of a-z, 0-9 and -", file=sys.stderr)
+        return WRONG
+    key, digest = mint(arguments.id)
+    print(f"{key}\n\nGive this to the client now: it is not kept anywhere. Put this into the configuration:\n")
+    print(f"keys:\n  - id: {arguments.id}\n    secret_hash: {digest}")
+    return OK

@@ -22,6 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"pipeline"}),
     frozenset({"api"}),
     frozenset({"app"}),
+    frozenset({"launch", "workers"}),
     frozenset({"cli", "__main__"}),
 )
 PURE = frozenset({"errors", "dice", "types", "money", "story", "intent", "policy", "reliability", "providers"})

@@ -124,5 +124,5 @@ def _ending(exchange: Exchange) -> str:
     if exchange.attempts:
         parts.append("cost unknown" if exchange.cost is None else f"cost ${exchange.cost / 1e6:.6f}")
     if exchange.message:
-        parts.append(exchange.message)
+        parts.append(exchange.message.rstrip("."))
     return "; ".join(parts) + "."

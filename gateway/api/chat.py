@@ -1,0 +1,210 @@
+"""POST /v1/chat/completions: the client's side of one request in the OpenAI dialect, straight on ASGI.
+
+Read next: body.py, which judges the request; ../pipeline.py, which calls the steps here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+import msgspec
+
+from gateway.api.body import judge, tags_of
+from gateway.api.heads import about, about_error
+from gateway.errors import (
+    BadRequest,
+    Failure,
+    GatewayError,
+    PayloadTooLarge,
+    RequestTimeout,
+    UnsupportedMedia,
+    envelope,
+)
+from gateway.money import usd
+from gateway.providers.protocol import Answer
+from gateway.reliability.failures import to_client
+from gateway.story import Story
+from gateway.types import Call, World
+
+__all__ = ["Chat", "Receive", "Scope", "Send"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+JSON: Final = (b"content-type", b"application/json")
+STREAM: Final = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+DONE: Final = b"data: [DONE]\n\n"
+MAX_DEADLINE_S: Final = 3600.0
+
+
+class Chat:
+    """One request. Its steps are those of pipeline.Conversation."""
+
+    __slots__ = ("_headers", "_receive", "_send", "credential", "id", "received_at", "started")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, id: str, received_at: float) -> None:
+        self.id = id
+        self.received_at = received_at
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._receive = receive
+        self._send = send
+        self.credential = _credential(self._headers)
+        self.started = False
+
+    @property
+    def client(self) -> str | None:
+        """What the client calls itself, cut to what a record may hold."""
+        said = self._headers.get(b"user-agent")
+        return said[:80].decode("latin-1") if said is not None else None
+
+    @property
+    def retry(self) -> int:
+        """How many times the client's SDK has tried this before."""
+        said = self._headers.get(b"x-stainless-retry-count", b"")
+        return int(said) if said.isdigit() and len(said) <= 4 else 0
+
+    async def read(self, world: World) -> Call:
+        """Take the body, judge it, and make a Call of it."""
+        headers = self._headers
+        body = await self._body(world)
+        fields = judge(body)
+        stream = fields.get("stream") is True
+        options = fields.get("stream_options") if stream else None
+        tags = headers.get(b"x-gateway-tags")
+        return Call(
+            id=self.id,
+            operation="chat",
+            dialect="openai",
+            model=fields["model"],
+            stream=stream,
+            include_usage=options is not None and options.get("include_usage") is True,
+            fields=fields,
+            size=len(body),
+            received_at=self.received_at,
+            tags=tags_of(tags.decode("latin-1")) if tags is not None else {},
+            deadline_at=self._deadline(),
+        )
+
+    async def answer(self, answer: Answer, story: Story) -> None:
+        """Send a whole answer."""
+        body = answer.body
+        head = [JSON, (b"content-length", b"%d" % len(body)), *about(story)]
+        await self._reply(200, head, body)
+
+    async def begin(self, story: Story) -> None:
+        """Send the head of a stream."""
+        self.started = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": [*STREAM, *about(story)]})
+
+    async def write(self, data: bytes) -> None:
+        """Send whole events."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, failure: Failure | None, story: Story) -> None:
+        """Send the final figures and ``[DONE]``; or, where the stream broke off, an error event and neither."""
+        if failure is not None:
+            error = to_client(failure)
+            await self._last(b"data: " + envelope(error.message, error.type, error.param, error.code) + b"\n\n")
+            return
+        await self._last(b": gateway " + _figures(story) + b"\n\n" + DONE)
+
+    async def refuse(self, error: GatewayError, story: Story) -> None:
+        """Send an error in the envelope. A client that is gone is told nothing."""
+        body = error.envelope()
+        head = [JSON, (b"content-length", b"%d" % len(body)), *about(story), *about_error(error)]
+        await self._reply(error.status, head, body)
+
+    async def _reply(self, status: int, head: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": head})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def _last(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data})
+
+    # --- the body -----------------------------------------------------------------------------------------------
+
+    async def _body(self, world: World) -> bytes:
+        """The body, refused before it is read where its head already says that it is not wanted."""
+        headers, limit = self._headers, world.server.max_body
+        if (encoding := headers.get(b"content-encoding")) not in (None, b"identity"):
+            raise UnsupportedMedia(f"Content-Encoding {_shown(encoding)} is not read here: send the body as it is.")
+        if (kind := headers.get(b"content-type")) is not None and b"json" not in kind:
+            raise UnsupportedMedia(f"Content-Type {_shown(kind)} is not read here: send application/json.")
+        length = headers.get(b"content-length")
+        if length is not None and (not length.isdigit() or int(length[:20]) > limit):
+            raise _too_large(limit)
+        message = await self._receive()
+        if not message.get("more_body"):
+            data: bytes = message.get("body", b"")
+            if len(data) > limit:
+                raise _too_large(limit)
+            return data
+        return await self._rest(message, world)
+
+    async def _rest(self, message: MutableMapping[str, Any], world: World) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(world.server.body_timeout_s):
+                while True:
+                    if message["type"] == "http.disconnect":
+                        raise BadRequest("The client left before the request was complete.", code="incomplete_request")
+                    parts.append(message["body"])
+                    size += len(message["body"])
+                    if size > world.server.max_body:
+                        raise _too_large(world.server.max_body)
+                    if not message["more_body"]:
+                        return b"".join(parts)
+                    message = await self._receive()
+        except TimeoutError:
+            raise RequestTimeout(f"The request body did not arrive within {world.server.body_timeout_s:g} s.") from None
+
+    def _deadline(self) -> float | None:
+        """The caller's own patience, in seconds from now, where a header says it."""
+        said = self._headers.get(b"x-request-timeout") or self._headers.get(b"x-stainless-read-timeout")
+        if said is None:
+            return None
+        try:
+            patience = float(said)
+        except ValueError:
+            return None
+        return self.received_at + patience if 0 < patience <= MAX_DEADLINE_S else None
+
+
+def _credential(headers: dict[bytes, bytes]) -> str | None:
+    """The key, where the SDKs of OpenAI, of Azure or of Anthropic put it."""
+    said = headers.get(b"authorization")
+    if said is not None:
+        scheme, _, token = said.partition(b" ")
+        return token.strip().decode("latin-1") if scheme.lower() == b"bearer" else None
+    said = headers.get(b"api-key") or headers.get(b"x-api-key")
+    return said.decode("latin-1") if said is not None else None
+
+
+def _shown(value: bytes) -> str:
+    return ascii(value[:40].decode("latin-1"))
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The request body is larger than {limit} bytes, which is the most this gateway takes.")
+
+
+def _figures(story: Story) -> bytes:
+    """What is only known at the end of a stream."""
+    cost = story.cost()
+    return msgspec.json.encode(
+        {
+            "decision_id": story.id,
+            "attempts": len(story.attempts),
+            "cost_usd": usd(cost) if cost is not None else None,
+            "usage": story.usage,
+        }
+    )

@@ -1,0 +1,58 @@
+"""The response headers in which a decision explains itself. Read next: docs/api.md, which lists them for clients."""
+
+from __future__ import annotations
+
+import math
+
+from gateway.errors import GatewayError
+from gateway.money import usd
+from gateway.story import Story
+
+__all__ = ["about", "about_error"]
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def about(story: Story) -> Headers:
+    """The headers of an answer or an error as of now. A stream has no cost yet: its last comment says it."""
+    id = story.id.encode()
+    head: Headers = [(b"x-request-id", id), (b"x-gateway-decision-id", id)]
+    if story.decision is None:
+        return head
+    serving = story.serving
+    if serving is not None:
+        head += (
+            (b"x-gateway-routed-model", _ascii(serving.name)),
+            (b"x-gateway-provider", _ascii(serving.account.name)),
+        )
+        if serving.simulated:
+            head.append((b"x-gateway-simulated", b"true"))
+    head += (
+        (b"x-gateway-routing-reason", _ascii(story.reason())),
+        (b"x-gateway-attempts", b"%d" % story.tries),
+    )
+    if story.delivered_at is not None:
+        head.append((b"x-gateway-overhead-ms", b"%.3f" % (story.overhead_s(story.delivered_at) * 1000)))
+    if story.call is not None and not story.call.stream:
+        cost = story.cost()
+        head.append((b"x-gateway-cost-usd", usd(cost).encode() if cost is not None else b"unknown"))
+    return head
+
+
+def about_error(error: GatewayError) -> Headers:
+    """The headers that tell an SDK whether and when to try again, and an HTTP client what it did wrong."""
+    head: Headers = []
+    if error.should_retry is not None:
+        head.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+    if error.retry_after_s is not None:
+        head.append((b"retry-after", b"%d" % math.ceil(error.retry_after_s)))
+        head.append((b"retry-after-ms", b"%d" % (error.retry_after_s * 1000)))
+    if error.status == 401:
+        head.append((b"www-authenticate", b"Bearer"))
+    if error.status in (408, 413):
+        head.append((b"connection", b"close"))
+    return head
+
+
+def _ascii(text: str) -> bytes:
+    return text.encode("ascii", "replace")

@@ -1,0 +1,119 @@
+"""Everything of the public listener but the hot paths: the models, the health, and errors in the envelope.
+
+Read next: edge.py, which stands in front of it; admin.py, the other listener.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from gateway import __version__
+from gateway.api.chat import JSON
+from gateway.errors import Forbidden, GatewayError, MethodNotAllowed, NotFound, envelope
+from gateway.keys import identify
+from gateway.pipeline import Pipeline
+from gateway.policy.match import AUTO
+from gateway.types import Caller, World
+
+__all__ = ["Ready", "add_health", "make_public", "refuse", "refuse_plain"]
+
+Ready = Callable[[], str | None]
+
+
+def make_public(pipeline: Pipeline, ready: Ready) -> FastAPI:
+    """The application. ``ready`` says why not to send requests here, None when there is no reason."""
+    app = FastAPI(title="Signalbox", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_exception_handler(GatewayError, refuse)
+    app.add_exception_handler(HTTPException, refuse_plain)
+
+    add_health(app, ready)
+
+    @app.get("/v1/models")
+    @app.get("/models")
+    async def models(request: Request) -> dict[str, Any]:
+        """All that this caller may name as a model."""
+        world = pipeline.live.world
+        caller = identify(_credential(request), world)
+        return {"object": "list", "data": [_model(name, owner) for name, owner in _names(world, caller)]}
+
+    @app.get("/v1/models/{model:path}")
+    @app.get("/models/{model:path}")
+    async def model(model: str, request: Request) -> dict[str, Any]:
+        """One of them."""
+        world = pipeline.live.world
+        caller = identify(_credential(request), world)
+        for name, owner in _names(world, caller):
+            if name == model:
+                return _model(name, owner)
+        if model in dict(_names(world, Caller("anonymous"))):
+            raise Forbidden(f"Key {caller.id} may not use {model[:64]!r}.", code="model_not_allowed", param="model")
+        raise NotFound(f"The model {model[:64]!r} does not exist here.", code="model_not_found", param="model")
+
+    @app.get("/v1/chat/completions")
+    @app.get("/chat/completions")
+    async def chat_is_posted() -> None:
+        raise MethodNotAllowed("Chat completions are asked for with POST.")
+
+    return app
+
+
+def add_health(app: FastAPI, ready: Ready) -> None:
+    """The two questions of an orchestrator: does the process live, may requests be sent to it?"""
+
+    @app.api_route("/healthz", methods=["GET", "HEAD"])
+    async def healthz() -> dict[str, str]:
+        """The process lives."""
+        return {"status": "ok"}
+
+    @app.api_route("/readyz", methods=["GET", "HEAD"])
+    async def readyz(response: Response) -> dict[str, str]:
+        """New requests are welcome."""
+        why_not = ready()
+        response.status_code = 503 if why_not else 200
+        return {"status": why_not or "ok"}
+
+
+def _names(world: World, caller: Caller) -> list[tuple[str, str]]:
+    """Model names and who owns them: ``auto``, routes, deployments and aliases, as far as the caller may use them."""
+    routes = [r.name for r in world.routes if caller.routes is None or r.name in caller.routes]
+    deployments = {
+        d.name: d.account.name for d in world.deployments.values() if caller.models is None or d.name in caller.models
+    }
+    owners = {AUTO: "signalbox", **dict.fromkeys(routes, "signalbox"), **deployments}
+    aliases = {alias: owners[name] for alias, name in world.aliases.items() if name in owners}
+    return list({**owners, **aliases}.items())
+
+
+#: Models have no birthday here; clients require a number.
+CREATED: Final = 1_735_689_600
+
+
+def _model(name: str, owner: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": CREATED, "owned_by": owner}
+
+
+def _credential(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    return request.headers.get("api-key") or request.headers.get("x-api-key")
+
+
+async def refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)
+    return Response(error.envelope(), error.status, {"content-type": "application/json"})
+
+
+async def refuse_plain(request: Request, error: Exception) -> Response:
+    """FastAPI's own refusals, in the envelope."""
+    assert isinstance(error, HTTPException)
+    said = {
+        404: ("There is nothing at this address.", "not_found"),
+        405: (f"{request.method[:16]} is not allowed here.", "method_not_allowed"),
+    }.get(error.status_code, (str(error.detail), "invalid_request"))
+    body = envelope(said[0], "invalid_request_error", None, said[1])
+    return Response(body, error.status_code, {JSON[0].decode(): JSON[1].decode(), **(error.headers or {})})

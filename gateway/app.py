@@ -1,0 +1,217 @@
+"""THE wiring: what is in the box, in what order, and why there. Read next: pipeline.py, which it serves.
+
+Starting goes from the bottom up, stopping from the top down: listeners first, so that nothing new comes in; then the
+requests in flight; then the sinks, which must have seen all of them; the connections to providers last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gateway import __version__
+from gateway.api.admin import make_admin
+from gateway.api.edge import Edge
+from gateway.api.public import make_public
+from gateway.api.serve import Listener
+from gateway.errors import ConfigError, Problem
+from gateway.pipeline import Pipeline, make_live
+from gateway.state.memory import Memory
+from gateway.state.over_redis import Redis
+from gateway.state.statesink import StateSink
+from gateway.state.verbs import Health, State
+from gateway.telemetry.journal import Journal
+from gateway.telemetry.lag import LoopLag
+from gateway.telemetry.log import Log
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.record import decode
+from gateway.telemetry.ring import Ring
+from gateway.telemetry.sinks import Sink, Sinks
+from gateway.testing.transport import Simulated
+from gateway.types import Exchange, World
+from gateway.upstream.http1 import Http1
+from gateway.upstream.over_httpx2 import OverHttpx2
+from gateway.upstream.transport import Transport
+
+__all__ = ["App", "Load"]
+
+Load = Callable[[], World]
+SYNC_S = 0.1
+
+
+class App:
+    """A gateway in one process: built from a World, started, served from, reloaded, stopped."""
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        load: Load,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        transports: Mapping[str, Transport] | None = None,
+        log: Log,
+    ) -> None:
+        self.world = world
+        self._load = load
+        self._log = log
+        self._clock, self._wall = clock, wall
+        self._problems: tuple[Problem, ...] = ()
+        self._loaded_at = wall()
+        self._draining = False
+        self._syncing: asyncio.Task[None] | None = None
+
+        # Transports keep their connections over reloads, so they outlive any World.
+        self._transports = transports or {"http1": Http1(), "httpx2": OverHttpx2(), "simulated": Simulated()}
+        self._live = make_live(world, self._transports)
+        self._state: State = Redis(world.state.reveal()) if world.state is not None else Memory()
+
+        # Sinks, in this order: what answers questions, what survives a crash, what the fleet shares, what people read.
+        self.metrics = Metrics(__version__)
+        self.metrics.know(_names(world))
+        self.metrics.reloaded(True, self._loaded_at, world.version)
+        self._ring = Ring()
+        self._journal = Journal(world.journal.path, world.journal.max_bytes) if world.journal.path else None
+        sinks: list[Sink] = [self._ring, self.metrics]
+        sinks += [self._journal] if self._journal is not None else []
+        sinks += [StateSink(self._state), log]
+        self._sinks = Sinks(sinks)
+        self._watch_drops()
+        self._lag = LoopLag(self.metrics.lagged)
+
+        self.pipeline = Pipeline(
+            self._live, self._state, self._sinks, clock=clock, wall=wall, refused=self.metrics.refused
+        )
+        self.public = Edge(self.pipeline, make_public(self.pipeline, self.ready), clock=clock, wall=wall)
+        self.admin = make_admin(self, self.ready, world.server.admin_token)
+
+    # --- running ------------------------------------------------------------------------------------------------
+
+    async def run(self, public: socket.socket, admin: socket.socket, stop: asyncio.Event) -> None:
+        """Serve on both sockets until ``stop`` is set and the requests in flight have ended."""
+        await self.start()
+        listeners = [
+            Listener(self.public, public, server=self.world.server),
+            Listener(self.admin, admin, server=self.world.server),
+        ]
+        serving = [asyncio.create_task(listener.run_until_stopped()) for listener in listeners]
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([*serving, stopped], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._draining = True
+            stopped.cancel()
+            listeners[0].should_exit = True
+            await serving[0]
+            listeners[1].should_exit = True
+            await serving[1]
+            await self.stop()
+
+    async def start(self) -> None:
+        """Start what runs in the background. What was made until now stays, so the collector need not look at it."""
+        self._lag.start()
+        self._syncing = asyncio.create_task(self._sync())
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
+
+    async def stop(self) -> None:
+        """Let go of everything; the sinks first write what they hold."""
+        self._lag.stop()
+        if self._syncing is not None:
+            self._syncing.cancel()
+            await asyncio.wait([self._syncing])
+        if self._journal is not None:
+            await asyncio.to_thread(self._journal.close)
+        await self._state.aclose()
+        for transport in self._transports.values():
+            await transport.aclose()
+
+    def ready(self) -> str | None:
+        """Why no new requests should come here: it is about to stop. Neither Redis nor providers count."""
+        return "draining" if self._draining else None
+
+    async def _sync(self) -> None:
+        while True:
+            await self._state.sync(self._clock())
+            self.metrics.redis_up(self._state.health().up)
+            self.metrics.inflight.value = self.pipeline.inflight
+            await asyncio.sleep(SYNC_S)
+
+    def _watch_drops(self) -> None:
+        self.metrics.watch_drops("log", lambda: self._log.dropped)
+        self.metrics.watch_drops("state", lambda: self._state.health().dropped)
+        if self._journal is not None:
+            journal = self._journal
+            self.metrics.watch_drops("journal", lambda: journal.dropped)
+
+    # --- configuration ------------------------------------------------------------------------------------------
+
+    def swap(self, world: World) -> None:
+        """Put another World in place. Requests in flight keep theirs; what is read once at start stays as it was."""
+        self.world = world
+        self.pipeline.live = make_live(world, self._transports)
+        self._loaded_at, self._problems = self._wall(), ()
+        self.metrics.know(_names(world))
+        self.metrics.reloaded(True, self._loaded_at, world.version)
+        self._log.say("config.loaded", version=world.version, source=world.source)
+
+    def refuse(self, problems: Sequence[Problem]) -> None:
+        """A configuration that cannot be used: the one in use stays, and everybody is told."""
+        self._problems = tuple(problems)
+        self.metrics.reloaded(False, self._wall(), self.world.version)
+        self._log.say("config.refused", level="error", version=self.world.version, problems=[str(p) for p in problems])
+
+    # --- what operators ask (api/admin.py) ----------------------------------------------------------------------
+
+    async def find(self, id: str) -> Exchange | None:
+        """The exchange of that id: this process's, else the fleet's."""
+        found = self._ring.find(id)
+        if found is not None:
+            return found
+        record = await self._state.find(id)
+        return decode(record) if record is not None else None
+
+    def recent(self, limit: int, outcome: str | None, route: str | None, deployment: str | None) -> list[Exchange]:
+        """The newest exchanges of this process."""
+        return self._ring.recent(limit, outcome=outcome, route=route, deployment=deployment)
+
+    def scrape(self) -> bytes:
+        """All metrics."""
+        return self.metrics.render()
+
+    def configuration(self) -> dict[str, Any]:
+        """The configuration in use, by name and hash."""
+        world = self.world
+        return {
+            "version": world.version,
+            "source": world.source,
+            "loaded_at": self._loaded_at,
+            "deployments": sorted(world.deployments),
+            "routes": [route.name for route in world.routes],
+            "problems": [str(problem) for problem in self._problems],
+        }
+
+    async def reload(self) -> bool:
+        """Read the configuration again."""
+        try:
+            world = await asyncio.to_thread(self._load)
+        except ConfigError as error:
+            self.refuse(error.problems)
+            return False
+        if world.version != self.world.version:
+            self.swap(world)
+        self._problems = ()
+        return True
+
+    def state(self) -> Health:
+        """How the shared state does."""
+        return self._state.health()
+
+
+def _names(world: World) -> set[str]:
+    return {"auto", *world.deployments, *world.aliases, *(route.name for route in world.routes)}

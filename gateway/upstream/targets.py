@@ -1,0 +1,40 @@
+"""Deployments made ready to be called: the protocol, the transport, an endpoint for each key. Read next: run.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from gateway.providers.protocol import Protocol
+from gateway.providers.registry import protocol_of
+from gateway.types import Deployment, Endpoint, World
+from gateway.upstream.transport import Transport
+
+__all__ = ["Target", "make_ready"]
+
+
+class Target(Struct, frozen=True, eq=False):
+    """A deployment and all that a call to it needs. ``endpoints`` has one for each key of the account, at least one."""
+
+    deployment: Deployment
+    protocol: Protocol
+    transport: Transport
+    endpoints: tuple[Endpoint, ...]
+
+
+def make_ready(world: World, transports: Mapping[str, Transport]) -> Mapping[str, Target]:
+    """Every deployment of a world, by name. ``transports`` are by the names that accounts use."""
+    return {name: _target(deployment, transports) for name, deployment in world.deployments.items()}
+
+
+def _target(deployment: Deployment, transports: Mapping[str, Transport]) -> Target:
+    account = deployment.account
+    protocol = protocol_of(account.kind)
+    keys = account.keys or (None,)
+    return Target(
+        deployment=deployment,
+        protocol=protocol,
+        transport=transports[account.transport],
+        endpoints=tuple([protocol.endpoint(deployment, key) for key in keys]),
+    )
