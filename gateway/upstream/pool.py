@@ -67,8 +67,9 @@ class Pool:
             given = await self._wait(until - self._loop.time(), cap)
             if given is None:
                 return await self._dial(until, timeout)
-            if given.open:
+            if given.quiet:
                 return given
+            given.abort()
         self._taken += 1
         return await self._dial(until, timeout)
 

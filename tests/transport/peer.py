@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from gateway.types import Endpoint
 
-__all__ = ["Line", "Peer", "echo", "full_backlog", "peer"]
+__all__ = ["Line", "Peer", "Says", "echo", "full_backlog", "peer"]
 
 Script = Callable[["Line"], Awaitable[None]]
 
@@ -135,6 +135,20 @@ async def peer(script: Script, *, host: str = "127.0.0.1", tls: ssl.SSLContext |
         await asyncio.sleep(0)
     if here.failures:
         raise here.failures[0]
+
+
+class Says:
+    """A script: take one request, send these bytes each in a segment, then wait for the client or hang up."""
+
+    def __init__(self, *parts: bytes, stay: bool = True) -> None:
+        self.parts = parts
+        self.stay = stay
+
+    async def __call__(self, line: Line) -> None:
+        await line.request()
+        await line.say(*self.parts)
+        if self.stay:
+            await line.gone()
 
 
 async def echo(line: Line) -> None:

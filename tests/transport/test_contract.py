@@ -18,24 +18,10 @@ from gateway.upstream.http1 import Http1
 from gateway.upstream.transport import Transport
 from tests.transport.asking import PATIENT, ask, limits, pieces, stream
 from tests.transport.conftest import Maker
-from tests.transport.peer import Line, Peer, echo, full_backlog, peer
+from tests.transport.peer import Line, Peer, Says, echo, full_backlog, peer
 
 Deviates = Callable[[str], None]
 Serving = Callable[[str], ssl.SSLContext]
-
-
-class Says:
-    """A script: take one request, send these bytes each in a segment, then wait for the client or hang up."""
-
-    def __init__(self, *parts: bytes, stay: bool = True) -> None:
-        self.parts = parts
-        self.stay = stay
-
-    async def __call__(self, line: Line) -> None:
-        await line.request()
-        await line.say(*self.parts)
-        if self.stay:
-            await line.gone()
 
 
 async def test_an_answer_has_status_headers_and_the_whole_body(transport: Transport) -> None:
@@ -118,7 +104,7 @@ async def test_a_stream_that_ends_in_the_middle_is_disconnected_after_what_came(
 async def test_nothing_listening_is_connect_failed(transport: Transport) -> None:
     async with peer(echo) as provider:
         endpoint = provider.endpoint()
-    with pytest.raises(ConnectFailed, match=endpoint.origin):
+    with pytest.raises(ConnectFailed, match=f"^{endpoint.origin}: not connected: connection refused$"):
         await ask(transport, endpoint)
 
 
@@ -511,7 +497,7 @@ async def test_a_body_of_just_the_limit_is_whole(make: Maker) -> None:
         assert await (await ask(transport, provider.endpoint(), bytes(1000))).read(5.0) == bytes(1000)
 
 
-@pytest.mark.parametrize("field", [(b"x", b"a\r\nevil: b"), (b"x\n", b"a"), (b"x", b"a\0")])
+@pytest.mark.parametrize("field", [(b"x", b"a\r\nevil: b"), (b"x\n", b"a"), (b"x", b"a\0"), (b"x", b"\x1b[2J")])
 async def test_a_header_that_would_begin_another_is_never_sent(
     transport: Transport, field: tuple[bytes, bytes]
 ) -> None:
@@ -603,6 +589,22 @@ async def test_leaving_within_the_body_closes_the_connection(transport: Transpor
         await asyncio.sleep(0.01)
         await leave(task, provider)
         response.close()
+
+
+async def test_leaving_at_any_moment_takes_no_place_with_it(transport: Transport) -> None:
+    async with peer(echo) as provider:
+        endpoint = provider.endpoint(cap=1)
+        for ticks in range(40):
+            task = asyncio.create_task(ask(transport, endpoint))
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.result().close()
+            if ticks % 2:
+                assert await (await ask(transport, endpoint, b"next")).read(5.0) == b"next"
+        await provider.until(lambda: len(provider.lines) - len(provider.closed) <= 1)
 
 
 async def test_closing_in_the_middle_of_a_stream_tells_the_provider(transport: Transport) -> None:
