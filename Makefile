@@ -7,7 +7,7 @@ RUN_STAMP  := $(VENV)/.run-installed
 TEST_STAMP := $(VENV)/.test-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock clean
+.PHONY: help run test check dashboards format lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -17,6 +17,9 @@ test: $(TEST_STAMP)  ## check everything: style, types, structure, behaviour
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest
+
+dashboards: $(TEST_STAMP)  ## check every panel of the dashboard against a real Prometheus
+	@$(BIN)/python -m pytest tests/dashboard -rs
 
 format: $(TEST_STAMP)  ## put the code into the house style
 	@$(BIN)/ruff format .
