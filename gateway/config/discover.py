@@ -84,7 +84,8 @@ def merge(config: Config, found: Found) -> Config:
 async def probe(url: str) -> Sequence[str]:
     """The models that a server lists at ``url``; none when it does not answer in time, or not with a list."""
     try:
-        async with asyncio.timeout(PROBE_S), httpx2.AsyncClient(trust_env=False) as client:
+        # The client is made before the clock runs: reading certificates takes longer than a local answer.
+        async with httpx2.AsyncClient(trust_env=False) as client, asyncio.timeout(PROBE_S):
             body = (await client.get(url)).raise_for_status().json()
     except (TimeoutError, httpx2.HTTPError, ValueError):
         return ()

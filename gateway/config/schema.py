@@ -7,9 +7,9 @@ The models are also the JSON schema (load.py) and the reference in docs/configur
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.config.units import Count, Duration, Hidden, Number, OneOrMore, Size, Switch, Text
@@ -59,8 +59,17 @@ def _mapped(value: Any) -> Any:
     return {} if value is None else value
 
 
+def _or_list(one: dict[str, Any]) -> WithJsonSchema:
+    """What editors are told of a value that may be one or a list of them."""
+    return WithJsonSchema({"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]})
+
+
 Names = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
 Capabilities = Annotated[tuple[Capability, ...], BeforeValidator(_listed)]
+
+
+_A_QUALITY: Final = {"type": "number", "minimum": 0, "maximum": 1}
+_QUALITY_SCHEMA: Final = WithJsonSchema({"anyOf": [_A_QUALITY, {"type": "object", "additionalProperties": _A_QUALITY}]})
 
 
 class TimeoutsEntry(Entry):
@@ -76,7 +85,7 @@ class ProviderEntry(Entry):
     """An account at a provider: where it is, who runs it, and the keys that open it."""
 
     kind: Text | None = Field(default=None, description="What it speaks; by default the name of this entry.")
-    api_key: Annotated[tuple[Hidden, ...], BeforeValidator(_listed)] = Field(
+    api_key: Annotated[tuple[Hidden, ...], BeforeValidator(_listed), _or_list({"type": "string"})] = Field(
         default=(),
         description="One key, or a list of keys that share the load; by default the provider's usual environment "
         "variable. Write it as `${NAME}` or `${file:/path}`.",
@@ -142,7 +151,7 @@ class DeploymentEntry(Entry):
         default=None,
         description="What it can do. When left out nothing is ruled out; a list rules out all that is not in it.",
     )
-    quality: dict[str, Quality] = Field(
+    quality: Annotated[dict[str, Quality], _QUALITY_SCHEMA] = Field(
         default={},
         description="Expected quality 0 to 1, by intent; `default` for all others. A single number is `default`.",
     )
@@ -168,9 +177,11 @@ class WhenEntry(Entry):
     """When a route applies. Every condition that is given must hold."""
 
     intent: OneOrMore | None = Field(default=None, description="One of these intents was recognised.")
-    needs: Annotated[Capabilities, BeforeValidator(lambda v: [v] if isinstance(v, str) else v)] = Field(
-        default=(), description="The request needs all of these."
-    )
+    needs: Annotated[
+        Capabilities,
+        BeforeValidator(lambda v: [v] if isinstance(v, str) else v),
+        _or_list({"enum": list(get_args(Capability))}),
+    ] = Field(default=(), description="The request needs all of these.")
     tags: dict[Text, OneOrMore] = Field(default={}, description="Each tag has this value, or one of these.")
     model: OneOrMore | None = Field(default=None, description="The client named one of these models.")
     key: OneOrMore | None = Field(default=None, description="One of these virtual keys asks.")
@@ -199,8 +210,16 @@ class RetryEntry(Entry):
     retry_after_max: Duration = Field(default=3.0, description="The longest wait that a provider may ask for.")
 
 
+def _or_its_name(schema: dict[str, Any]) -> None:
+    """What editors are told: a strategy's name, or one key with its parameters."""
+    fields = {key: schema.pop(key) for key in ("type", "properties", "additionalProperties") if key in schema}
+    schema["anyOf"] = [{"enum": list(STRATEGIES)}, {**fields, "minProperties": 1, "maxProperties": 1}]
+
+
 class StrategyChoice(Entry):
     """How the deployments of the pool are put in order: the name alone, or with parameters."""
+
+    model_config = ConfigDict(json_schema_extra=_or_its_name)
 
     @model_validator(mode="before")
     @classmethod
@@ -281,6 +300,7 @@ class KeyEntry(Entry):
         BeforeValidator(_listed),
         BeforeValidator(lambda v: [v] if isinstance(v, str) else v),
         Field(min_length=1, max_length=2),
+        _or_list({"type": "string", "pattern": r"^([0-9a-fA-F]{64}|\$\{.*\})$"}),
     ] = Field(description="SHA-256 of the whole key in hexadecimal; two while it is being changed.")
     routes: Names | None = Field(default=None, description="Routes it may use; by default all.")
     models: Names | None = Field(default=None, description="Deployments it may use; by default all.")

@@ -18,6 +18,7 @@ from gateway.types import Secret
 __all__ = ["Count", "Duration", "Hidden", "Number", "OneOrMore", "Size", "Switch", "Text"]
 
 _QUANTITY: Final = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?) ?([A-Za-z]*)")
+_EXPRESSION: Final = r".*\$\{.*\}.*"
 _SECONDS: Final[Mapping[str, Decimal | int]] = {
     "ms": Decimal("0.001"),
     "s": 1,
@@ -96,7 +97,10 @@ def _secret(value: Any) -> Secret:
 
 def _quantity_schema(pattern: str, example: str) -> WithJsonSchema:
     return WithJsonSchema(
-        {"anyOf": [{"type": "string", "pattern": pattern}, {"type": "integer", "minimum": 0}], "examples": [example]}
+        {
+            "anyOf": [{"type": "string", "pattern": f"^({_EXPRESSION}|{pattern})$"}, {"type": "integer", "minimum": 0}],
+            "examples": [example],
+        }
     )
 
 
@@ -106,16 +110,26 @@ Duration = Annotated[
     float,
     BeforeValidator(_duration),
     Field(le=86400),
-    WithJsonSchema({"type": "string", "pattern": r"^[0-9._]+ ?(ms|s|m|min|h|d)$", "examples": ["30s"]}),
+    WithJsonSchema(
+        {"type": "string", "pattern": rf"^({_EXPRESSION}|[0-9._]+ ?(ms|s|m|min|h|d))$", "examples": ["30s"]}
+    ),
 ]
 #: Bytes.
-Size = Annotated[int, BeforeValidator(_size), _quantity_schema(r"^[0-9._]+ ?([kKMG]i?B|B)$", "10MiB")]
-Count = Annotated[int, BeforeValidator(_count), _quantity_schema(r"^[0-9._]+ ?[kKM]?$", "300k")]
+Size = Annotated[int, BeforeValidator(_size), _quantity_schema(r"[0-9._]+ ?([kKMG]i?B|B)", "10MiB")]
+Count = Annotated[int, BeforeValidator(_count), _quantity_schema(r"[0-9._]+ ?[kKM]?", "300k")]
 Number = Annotated[float, BeforeValidator(_number)]
 Switch = Annotated[
     bool,
     BeforeValidator(_switch),
-    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": ["on", "off", "yes", "no"]}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "boolean"},
+                {"enum": ["on", "off", "yes", "no"]},
+                {"type": "string", "pattern": _EXPRESSION},
+            ]
+        }
+    ),
 ]
 OneOrMore = Annotated[
     tuple[Text, ...],

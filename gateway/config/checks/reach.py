@@ -92,7 +92,7 @@ def _none(route: RouteEntry, what: str, asked: tuple[str, ...]) -> str:
 
 
 def floors(draft: Draft) -> Iterator[Finding]:
-    """Some deployment of the pool clears the quality floor, whatever the intent."""
+    """Some deployment of the pool clears the quality floor. Of what was only discovered, nobody promised that."""
     for index, route, pool in _pools(draft):
         strategy = route.policy.chosen()
         if not isinstance(strategy, Cost) or strategy.floor <= 0:
@@ -102,7 +102,10 @@ def floors(draft: Draft) -> Iterator[Finding]:
             known = f"the best known is {best}" if best is not None else "none of them has a `quality`"
             message = f"no deployment of route {route.name!r} clears the quality floor {strategy.floor}: {known}"
             path = ("routes", index, "policy", "strategy", "cost", "floor")
-            yield Finding(path, message, "give deployments a `quality`, or lower the floor")
+            found = draft.config.discover and route.policy.pool is None
+            yield Finding(
+                path, message, "give deployments a `quality`, or lower the floor", "warning" if found else "error"
+            )
 
 
 def weights(draft: Draft) -> Iterator[Finding]:
