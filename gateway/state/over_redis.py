@@ -28,8 +28,9 @@ __all__ = ["Redis"]
 #: Records in one entry of the stream, and in one batch.
 ENTRY: Final = 64
 BATCH: Final = 8 * ENTRY
-#: Entries of the stream read at a time.
-PAGE: Final = 64
+#: Entries read at a time: of records, up to 2 MB, and of ids.
+PAGE: Final = 16
+PAGE_OF_IDS: Final = 64
 #: How long one sync waits for a connection, and how long it may take in all, in seconds.
 CONNECT_WAIT_S: Final = 0.1
 SYNC_S: Final = 0.3
@@ -190,7 +191,7 @@ class Redis:
 
     async def _find(self, id: str) -> bytes | None:
         wanted = id.encode()
-        async for at, fields in self._newest_entries(self._ids):
+        async for at, fields in self._newest_entries(self._ids, PAGE_OF_IDS):
             ids = fields[b"ids"].split(b"\n")
             if wanted in ids:
                 entries = await self._link.client.xrange(self._log, at, at)
@@ -200,15 +201,15 @@ class Redis:
     async def _recent(self, limit: int) -> Sequence[bytes]:
         # A record under way may have arrived already: named twice, it is told once.
         newest = dict.fromkeys(self._outbox.newest(limit))
-        async for entry in self._newest_entries(self._log):
+        async for entry in self._newest_entries(self._log, PAGE):
             newest.update(dict.fromkeys(reversed(_lines(entry))))
             if len(newest) >= limit:
                 break
         return list(islice(newest, limit))
 
-    async def _newest_entries(self, stream: str) -> AsyncIterator[Entry]:
+    async def _newest_entries(self, stream: str, page_size: int) -> AsyncIterator[Entry]:
         end = "+"
-        while page := cast(list[Entry], await self._link.client.xrevrange(stream, end, "-", PAGE)):
+        while page := cast(list[Entry], await self._link.client.xrevrange(stream, end, "-", page_size)):
             for entry in page:
                 yield entry
             end = f"({page[-1][0].decode()}"
