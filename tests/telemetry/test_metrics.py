@@ -8,8 +8,9 @@ import pytest
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.telemetry.catalogue import CATALOGUE, document
+from gateway.telemetry.catalogue import CATALOGUE, Metric, document
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.slots import Family, Number
 from gateway.types import Exchange
 from tests.telemetry.exchanges import FAILED, SERVED, USAGE, exchange, plain
 
@@ -190,3 +191,11 @@ def test_a_slot_with_the_wrong_labels_cannot_be_made() -> None:
 
 def test_the_page_of_metrics_is_current() -> None:
     assert DOCUMENT.read_text() == document(), "run: python -m gateway.telemetry.catalogue > docs/metrics.md"
+
+
+def test_a_scrape_in_a_thread_is_not_disturbed_by_what_is_counted_meanwhile() -> None:
+    family = Family(Metric("x_total", "counter", ("a",), "x"), Number)
+    family.slot("1").value = 1
+    scrape = family.items()
+    family.slot("2").value = 1
+    assert [labels for labels, _ in scrape] == [("1",)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.telemetry.record import UnreadableRecord, decode, encode
-from gateway.types import Exchange
+from gateway.types import Exchange, Verdict
 from tests.telemetry.exchanges import DECISION, FAILED, SERVED, exchange, plain
 
 ROUNDED = exchange(
@@ -85,3 +85,9 @@ def test_a_record_of_a_schema_to_come_is_refused_rather_than_misread() -> None:
 @given(st.floats(0, 4e9))
 def test_no_time_moves_by_more_than_a_microsecond(at: float) -> None:
     assert abs(decode(encode(replace(BARE, at=at))).at - at) <= 1e-6
+
+
+def test_a_score_without_end_comes_back_as_no_score() -> None:
+    verdict = Verdict("gpt", float("inf"))
+    back = decode(encode(exchange(decision=replace(DECISION, verdicts=(verdict,))))).decision
+    assert back == replace(DECISION, verdicts=(Verdict("gpt", None),))
