@@ -64,6 +64,7 @@ class App:
         self._loaded_at = wall()
         self._draining = False
         self._syncing: asyncio.Task[None] | None = None
+        self._listeners: list[Listener] = []
 
         # Transports keep their connections over reloads, so they outlive any World.
         self._transports = transports or {"http1": Http1(), "httpx2": OverHttpx2(), "simulated": Simulated()}
@@ -94,7 +95,7 @@ class App:
     async def run(self, public: socket.socket, admin: socket.socket, stop: asyncio.Event) -> None:
         """Serve on both sockets until ``stop`` is set and the requests in flight have ended."""
         await self.start()
-        listeners = [
+        self._listeners = listeners = [
             Listener(self.public, public, server=self.world.server),
             Listener(self.admin, admin, server=self.world.server),
         ]
@@ -131,6 +132,11 @@ class App:
         for transport in self._transports.values():
             await transport.aclose()
 
+    @property
+    def listening(self) -> bool:
+        """Whether both listeners take connections."""
+        return bool(self._listeners) and all(listener.started for listener in self._listeners)
+
     def ready(self) -> str | None:
         """Why no new requests should come here: it is about to stop. Neither Redis nor providers count."""
         return "draining" if self._draining else None
@@ -138,7 +144,9 @@ class App:
     async def _sync(self) -> None:
         while True:
             await self._state.sync(self._clock())
-            self.metrics.redis_up(self._state.health().up)
+            health = self._state.health()
+            self.pipeline.refreshed_at = health.refreshed_at
+            self.metrics.redis_up(health.up)
             self.metrics.inflight.value = self.pipeline.inflight
             await asyncio.sleep(SYNC_S)
 

@@ -126,7 +126,7 @@ def _banner(world: World, public: str, admin: str) -> None:
 def _example(world: World, public: str) -> str:
     key = " -H 'authorization: Bearer <key>'" if world.auth else ""
     body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "Hello!"}]})
-    return f"curl -i {public}/v1/chat/completions{key} -d '{body}'"
+    return f"curl -i {public}/v1/chat/completions -H 'content-type: application/json'{key} -d '{body}'"
 
 
 def _check(arguments: argparse.Namespace) -> int:

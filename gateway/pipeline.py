@@ -89,7 +89,10 @@ Sink = Callable[[Exchange], None]
 
 
 class Pipeline:
-    """Serves requests with the Live world it holds; ``live`` is swapped whole on reload."""
+    """Serves requests with the Live world it holds; ``live`` is swapped whole on reload.
+
+    ``refreshed_at`` is when the state last heard from the fleet, in monotonic seconds; whoever syncs it sets it.
+    """
 
     def __init__(
         self,
@@ -104,6 +107,7 @@ class Pipeline:
         self.live = live
         self.state = state
         self.inflight = 0
+        self.refreshed_at = clock()
         self._record = record
         self._clock = clock
         self._wall = wall
@@ -120,7 +124,8 @@ class Pipeline:
             admit(call, story.caller, live.world)
             snapshot = self._look_around()
             asked = gather(call, story.caller, live.classifier)
-            story.features, story.signals, story.snapshot_at = asked.features, asked.signals, snapshot.at
+            story.features, story.signals = asked.features, asked.signals
+            story.snapshot_age_s = snapshot.at - self.refreshed_at
             story.decision = decision = decide(asked, live.world, snapshot)
             if not decision.plan.tries:
                 raise _nothing_can(decision, call)

@@ -23,7 +23,8 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"api"}),
     frozenset({"app"}),
     frozenset({"launch", "workers"}),
-    frozenset({"cli", "__main__"}),
+    frozenset({"cli"}),
+    frozenset({"__main__"}),
 )
 PURE = frozenset({"errors", "dice", "types", "money", "story", "intent", "policy", "reliability", "providers"})
 #: Reasons for imports inside a layer, beside those below.

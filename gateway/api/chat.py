@@ -136,7 +136,8 @@ class Chat:
         headers, limit = self._headers, world.server.max_body
         if (encoding := headers.get(b"content-encoding")) not in (None, b"identity"):
             raise UnsupportedMedia(f"Content-Encoding {_shown(encoding)} is not read here: send the body as it is.")
-        if (kind := headers.get(b"content-type")) is not None and b"json" not in kind:
+        # Strict, because a page in a browser may send anything but JSON to a gateway on its user's machine unasked.
+        if b"json" not in (kind := headers.get(b"content-type", b"")):
             raise UnsupportedMedia(f"Content-Type {_shown(kind)} is not read here: send application/json.")
         length = headers.get(b"content-length")
         if length is not None and (not length.isdigit() or int(length[:20]) > limit):
