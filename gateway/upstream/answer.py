@@ -20,6 +20,8 @@ __all__ = ["HIGH_WATER", "Answer", "Wire"]
 HIGH_WATER = 256 * 1024
 
 BODYLESS = frozenset({204, 304})
+#: Headers that say how a body is to be read.
+FRAMING = frozenset({b"content-length", b"transfer-encoding", b"content-encoding"})
 Phase = Literal["connect", "first_byte", "stall"]
 
 
@@ -44,58 +46,32 @@ class Wire(Protocol):
 class Answer:
     """A response as gateway/upstream/transport.py promises it, over one HTTP/1.1 connection."""
 
-    __slots__ = (
-        "_body",
-        "_chunked",
-        "_chunks",
-        "_complete",
-        "_error",
-        "_fields",
-        "_framing",
-        "_head_done",
-        "_keep",
-        "_length",
-        "_limits",
-        "_line",
-        "_loop",
-        "_parser",
-        "_paused",
-        "_released",
-        "_size",
-        "_touched",
-        "_unread",
-        "_waiter",
-        "_whole",
-        "_wire",
-        "headers",
-        "status",
-    )
+    # Defaults stand in the class: an answer then costs half to make, and there is one for every request.
+    status = 0
+    _unread = 0
+    _body = 0
+    _framing = 0  # bytes since the last byte of body that were not body: head, chunk sizes, trailers
+    _line = 0  # bytes of the line in the head that has not ended yet
+    _trailers = 0
+    _length: int | None = None
+    _chunked = False
+    _touched = False
+    _head_done = False
+    _complete = False
+    _keep = False
+    _released = False
+    _paused = False
+    _whole = False
+    _error: TransportError | None = None
+    _waiter: asyncio.Future[None] | None = None
 
     def __init__(self, wire: Wire, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
-        self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self._wire = wire
         self._limits = limits
         self._loop = loop
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._chunks: list[bytes] = []
-        self._unread = 0
-        self._body = 0
-        self._framing = 0  # bytes since the last byte of body that were not body: head, chunk sizes, trailers
-        self._fields = 0
-        self._size = 0
-        self._line = 0
-        self._length: int | None = None
-        self._chunked = False
-        self._touched = False
-        self._head_done = False
-        self._complete = False
-        self._keep = False
-        self._released = False
-        self._paused = False
-        self._whole = False
-        self._error: TransportError | None = None
-        self._waiter: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
         state = "failed" if self._error else "complete" if self._complete else "under way"
@@ -279,31 +255,44 @@ class Answer:
         self._check_line(len(reason))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        size = len(name) + len(value) + 4
-        self._check_line(size - 2)
-        self._size += size
-        if self._size > self._limits.head:
-            raise self._over("head of the answer", self._limits.head)
-        self._fields += 1
-        if self._fields > self._limits.head_count:
-            raise ProtocolViolation(f"the answer has more than {self._limits.head_count} headers")
-        if not self._head_done:
-            self._note(name.lower(), value.rstrip(b" \t"))
+        if len(name) + len(value) + 2 > self._limits.head_line:
+            self._check_line(len(name) + len(value) + 2)
+        if self._head_done:
+            self._trailers += 1
+            self._check_count(self._trailers)
+            return
+        name = name.lower()
+        value = value.rstrip(b" \t")
+        self.headers.append((name, value))
+        if name in FRAMING:
+            self._note(name, value)
 
     def _note(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value))
         if name == b"content-length":
             self._length = int(value)
-        elif name == b"transfer-encoding":
-            if value.lower() != b"chunked":
-                raise ProtocolViolation(f"transfer-encoding {value[:40]!r} is not read, only chunked")
+        elif name == b"content-encoding":
+            if value.lower() != b"identity":
+                raise ProtocolViolation(f"content-encoding {value[:40]!r} is not read: identity was asked for")
+        elif value.lower() != b"chunked":
+            raise ProtocolViolation(f"transfer-encoding {value[:40]!r} is not read, only chunked")
+        else:
             self._chunked = True
-        elif name == b"content-encoding" and value.lower() != b"identity":
-            raise ProtocolViolation(f"content-encoding {value[:40]!r} is not read: identity was asked for")
+
+    def _check_count(self, count: int) -> None:
+        if count > self._limits.head_count:
+            raise ProtocolViolation(f"the answer has more than {self._limits.head_count} headers")
+
+    def _check_head(self) -> None:
+        self._check_count(len(self.headers))
+        if self._framing > self._limits.head:
+            size = sum([len(name) + len(value) + 4 for name, value in self.headers])
+            if size > self._limits.head:
+                raise self._over("head of the answer", self._limits.head)
 
     def on_headers_complete(self) -> None:
         if self._parser is None:
             return
+        self._check_head()
         status = self._parser.get_status_code()
         if status < 200:
             self._forget_head()
