@@ -7,12 +7,15 @@ import re
 from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
+from fastapi.routing import APIRoute
 
+from gateway.api.admin import Desk, make_admin
 from gateway.config.load import load
+from gateway.providers.rows import ROWS
 from gateway.telemetry.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +44,12 @@ def test_the_containers_configuration_is_valid_and_asks_for_a_key() -> None:
 def test_compose_gives_the_gateway_every_variable_that_its_configuration_names() -> None:
     named = set(re.findall(r"\$\{(\w+)", (ROOT / "docker/gateway.yaml").read_text(encoding="utf-8")))
     assert named <= set(GATEWAY["environment"])
+
+
+def test_every_provider_key_that_compose_passes_on_is_one_that_is_discovered() -> None:
+    passed = {name for name, value in GATEWAY["environment"].items() if value is None}
+    assert passed
+    assert passed <= {row.env for row in ROWS.values()}
 
 
 def test_the_example_environment_names_every_variable_that_compose_wants() -> None:
@@ -162,3 +171,20 @@ def test_every_panel_reads_from_the_source_that_is_provisioned() -> None:
     )
     uids = {panel["datasource"]["uid"] for panel in PANELS}
     assert uids == {source["uid"] for source in provisioned["datasources"]}
+
+
+OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+
+
+def test_the_operations_page_asks_for_metrics_that_exist() -> None:
+    asked = set(re.findall(r"\bgateway_[a-z_]+", OPERATIONS)) - {"gateway_error"}  # an outcome
+    assert asked
+    assert asked <= set(scraped())
+
+
+def test_the_operations_page_lists_the_admin_ports_addresses() -> None:
+    documented = set(re.findall(r"^\| `(GET|POST) (\S+)` \|", OPERATIONS, re.MULTILINE))
+    routes = [route for route in make_admin(cast(Desk, None), lambda: None, None).routes if isinstance(route, APIRoute)]
+    served = {(method, route.path) for route in routes for method in route.methods or ()}
+    health = {("GET", "/healthz"), ("HEAD", "/healthz"), ("GET", "/readyz"), ("HEAD", "/readyz")}
+    assert documented == served - health
