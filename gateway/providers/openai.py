@@ -118,8 +118,7 @@ class OpenAI:
             return failure
         body["id"] = body.get("id") or f"chatcmpl-{call.id}"
         body["model"] = body.get("model") or deployment.model
-        for repair in self.row.repairs:
-            repair(body)
+        self.row.repairs.apply(body)
         try:
             whole = msgspec.convert(body, Whole)
         except msgspec.ValidationError as error:
@@ -150,8 +149,7 @@ def empty(choice: Choice) -> bool:
 
 
 def incomplete(body: Body) -> Failure | None:
-    found = body.get("choices")
-    if isinstance(found, list) and found and all(isinstance(choice, dict) for choice in found):
+    if body.get("choices"):
         return None
     return Failure(kind="truncated", message="the provider's answer has no choices")
 

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from gateway.providers.repairs import ALL, ALL_CHUNK, Repair
+from gateway.providers import repairs as fix
+from gateway.providers.repairs import ANSWER, CHUNK, Repairs
 
 __all__ = ["ROWS", "Row"]
 
@@ -38,23 +40,191 @@ class Row(Struct, frozen=True, kw_only=True, eq=False):
     include_usage: bool = True
     rename: tuple[tuple[str, str], ...] = ()
     drop: tuple[str, ...] = ()
-    repairs: tuple[Repair, ...] = ALL
-    chunk_repairs: tuple[Repair, ...] = ALL_CHUNK
+    repairs: Repairs = ANSWER
+    chunk_repairs: Repairs = CHUNK
     finish_by_done: bool = False
     simulated: bool = False
 
 
-ROWS: Final[Mapping[str, Row]] = {
-    row.kind: row
-    for row in (
-        Row(kind="openai", base_url="https://api.openai.com/v1", company="openai", env="OPENAI_API_KEY"),
-        Row(kind="openai_compatible", key_required=False),
-        Row(
-            kind="simulated",
-            base_url="http://simulated.invalid/v1",
-            company="simulated",
-            key_required=False,
-            simulated=True,
+#: What nearly every whole answer lacks that a strict client looks for: ``refusal`` and ``logprobs``, null.
+NULLS: Final = Repairs(
+    "message",
+    body=(fix.usage_absent, fix.usage_counted),
+    choice=(fix.logprobs_named,),
+    part=(fix.nulls_absent, fix.message_members),
+)
+#: A chunk in which only ``finish_reason`` is left out until the last.
+UNFINISHED: Final = Repairs("delta", choice=(fix.finish_present,))
+#: Chunks that are as they should be.
+NONE: Final = Repairs("delta")
+
+OLDER_NAMES: Final = (("max_completion_tokens", "max_tokens"),)
+
+OPENAI: Final = (
+    Row(
+        kind="openai",
+        base_url="https://api.openai.com/v1",
+        company="openai",
+        env="OPENAI_API_KEY",
+        repairs=NULLS,
+        chunk_repairs=Repairs("delta", body=(fix.chunk_object,)),
+    ),
+    Row(
+        kind="azure_openai",
+        company="microsoft",
+        env="AZURE_OPENAI_API_KEY",
+        auth="api-key",
+        per_deployment="/openai/deployments/{model}",
+        repairs=ANSWER,
+        chunk_repairs=Repairs("delta", body=(fix.chunk_object, fix.created_whole), choice=(fix.finish_present,)),
+    ),
+)
+
+CLOUD: Final = (
+    Row(
+        kind="groq",
+        base_url="https://api.groq.com/openai/v1",
+        company="groq",
+        env="GROQ_API_KEY",
+        repairs=Repairs(
+            "message",
+            body=(fix.tier_known, *NULLS.body),
+            choice=NULLS.choice,
+            part=(*NULLS.part, fix.reasoning_spelled),
         ),
-    )
-}
+        chunk_repairs=Repairs("delta", body=(fix.tier_known,), part=(fix.reasoning_spelled,)),
+    ),
+    Row(
+        kind="deepseek",
+        base_url="https://api.deepseek.com",
+        company="deepseek",
+        env="DEEPSEEK_API_KEY",
+        rename=OLDER_NAMES,
+        repairs=NULLS,
+        chunk_repairs=NONE,
+    ),
+    Row(
+        kind="xai",
+        base_url="https://api.x.ai/v1",
+        company="xai",
+        env="XAI_API_KEY",
+        repairs=NULLS,
+        chunk_repairs=UNFINISHED,
+    ),
+    Row(
+        kind="openrouter",
+        base_url="https://openrouter.ai/api/v1",
+        company="openrouter",
+        env="OPENROUTER_API_KEY",
+    ),
+    Row(
+        kind="mistral",
+        base_url="https://api.mistral.ai/v1",
+        company="mistral",
+        env="MISTRAL_API_KEY",
+        include_usage=False,
+        rename=(*OLDER_NAMES, ("seed", "random_seed")),
+        drop=("user", "store", "metadata", "service_tier", "logit_bias", "logprobs", "top_logprobs"),
+        repairs=Repairs(
+            "message",
+            body=NULLS.body,
+            choice=(fix.finish_known, fix.logprobs_named),
+            part=(*NULLS.part, fix.content_text, fix.tool_typed, fix.tool_arguments, fix.tool_arguments_present),
+        ),
+        chunk_repairs=Repairs(
+            "delta",
+            choice=(fix.finish_known,),
+            part=(fix.nulls_absent, fix.content_text, fix.tool_typed, fix.tool_arguments),
+        ),
+    ),
+    Row(kind="together", base_url="https://api.together.xyz/v1", company="together", env="TOGETHER_API_KEY"),
+    Row(
+        kind="fireworks",
+        base_url="https://api.fireworks.ai/inference/v1",
+        company="fireworks",
+        env="FIREWORKS_API_KEY",
+    ),
+    Row(
+        kind="perplexity",
+        base_url="https://api.perplexity.ai",
+        company="perplexity",
+        env="PERPLEXITY_API_KEY",
+        rename=OLDER_NAMES,
+        include_usage=False,
+        repairs=NULLS,
+        chunk_repairs=Repairs("delta", body=(fix.chunk_object,), choice=(fix.finish_present,)),
+    ),
+    Row(
+        kind="cerebras",
+        base_url="https://api.cerebras.ai/v1",
+        company="cerebras",
+        env="CEREBRAS_API_KEY",
+    ),
+    Row(
+        kind="moonshot",
+        base_url="https://api.moonshot.ai/v1",
+        company="moonshot",
+        env="MOONSHOT_API_KEY",
+        rename=OLDER_NAMES,
+        repairs=NULLS,
+        chunk_repairs=Repairs("delta", body=(fix.chunk_object,), choice=(fix.finish_present,)),
+    ),
+    Row(
+        kind="zai",
+        base_url="https://api.z.ai/api/paas/v4",
+        company="zai",
+        env="ZAI_API_KEY",
+        rename=OLDER_NAMES,
+        repairs=Repairs("message", NULLS.body, (fix.finish_known, fix.logprobs_named), NULLS.part),
+        chunk_repairs=Repairs("delta", choice=(fix.finish_present, fix.finish_known)),
+    ),
+    Row(kind="huggingface", base_url="https://router.huggingface.co/v1", company="huggingface", env="HF_TOKEN"),
+    Row(kind="vercel", base_url="https://ai-gateway.vercel.sh/v1", company="vercel", env="AI_GATEWAY_API_KEY"),
+    Row(
+        kind="alibaba",
+        base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+        company="alibaba",
+        env="DASHSCOPE_API_KEY",
+        rename=OLDER_NAMES,
+    ),
+    Row(
+        kind="crusoe",
+        base_url="https://api.inference.crusoecloud.com/v1",
+        company="crusoe",
+        env="CRUSOE_API_KEY",
+    ),
+    Row(
+        kind="snowflake",
+        company="snowflake",
+        env="SNOWFLAKE_PAT",
+        repairs=replace(ANSWER, choice=(*ANSWER.choice, fix.finish_by_content)),
+        finish_by_done=True,
+    ),
+    Row(
+        kind="writer",
+        base_url="https://api.writer.com/v1",
+        company="writer",
+        env="WRITER_API_KEY",
+        path="/chat",
+        rename=OLDER_NAMES,
+    ),
+)
+
+#: Servers that people run themselves: no company, no key unless they set one, and every repair.
+LOCAL: Final = (
+    Row(kind="vllm", env="VLLM_API_KEY", key_required=False),
+    Row(kind="ollama", base_url="http://127.0.0.1:11434/v1", key_required=False, rename=OLDER_NAMES),
+    Row(kind="lmstudio", base_url="http://127.0.0.1:1234/v1", key_required=False, rename=OLDER_NAMES),
+    Row(kind="llamacpp", base_url="http://127.0.0.1:8080/v1", key_required=False),
+    Row(kind="gpustack", env="GPUSTACK_API_KEY", key_required=False),
+    Row(kind="openai_compatible", key_required=False),
+    Row(
+        kind="simulated",
+        base_url="http://simulated.invalid/v1",
+        company="simulated",
+        key_required=False,
+        simulated=True,
+    ),
+)
+
+ROWS: Final[Mapping[str, Row]] = {row.kind: row for row in (*OPENAI, *CLOUD, *LOCAL)}

@@ -181,19 +181,20 @@ WHOLE: Final = msgspec.json.Decoder(Whole)
 def usage_of(tokens: Tokens) -> Usage:
     """Tokens in our words: input with the cached ones, output with the reasoning ones.
 
-    Some providers leave reasoning out of ``completion_tokens``; the total then tells.
+    Some providers leave reasoning out of ``completion_tokens``, or the cached tokens out of ``prompt_tokens``:
+    the total tells, or a part that is larger than the whole.
     """
     prompt, completion = tokens.prompt_tokens_details, tokens.completion_tokens_details
-    reasoning = completion.reasoning_tokens if completion is not UNSET else 0
-    cached = prompt.cached_tokens if prompt is not UNSET else 0
-    output = tokens.completion_tokens
-    if reasoning and tokens.total_tokens == tokens.prompt_tokens + output + reasoning:
+    reasoning = completion.reasoning_tokens if completion else 0
+    cached = (prompt.cached_tokens if prompt else 0) or tokens.prompt_cache_hit_tokens
+    input, output = tokens.prompt_tokens, tokens.completion_tokens
+    if reasoning and (reasoning > output or tokens.total_tokens == input + output + reasoning):
         output += reasoning
     return Usage(
-        input=tokens.prompt_tokens,
+        input=input + cached if cached > input else input,
         output=output,
-        cached_input=cached or tokens.prompt_cache_hit_tokens,
-        cache_write=prompt.cache_write_tokens if prompt is not UNSET else 0,
+        cached_input=cached,
+        cache_write=prompt.cache_write_tokens if prompt else 0,
         reasoning=reasoning,
     )
 
@@ -206,16 +207,17 @@ def size_of(text: str) -> int:
 def content_of(part: Delta | Message) -> int | None:
     """Bytes of what a delta or message holds of content: text, reasoning, refusal, tool calls; None when nothing."""
     size = 0
-    for text in (part.content, part.reasoning_content, part.refusal):
-        if text:
-            size += size_of(text)
-    for call in part.tool_calls or ():
-        size += called(call)
+    if part.content:
+        size = size_of(part.content)
+    if part.reasoning_content:
+        size += size_of(part.reasoning_content)
+    if part.refusal:
+        size += size_of(part.refusal)
+    if part.tool_calls:
+        size += sum(map(called, part.tool_calls))
     if part.function_call:
         size += len(part.function_call.name) + size_of(part.function_call.arguments)
-    if size == 0 and not part.audio and not (part.reasoning and part.reasoning_content is None):
-        return None
-    return size
+    return size or (0 if part.audio else None)
 
 
 def called(call: ToolDelta | ToolCall | CustomCall) -> int:

@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.errors import Failure
 from gateway.providers.protocol import Piece
-from gateway.providers.repairs import Body, choices, tool_calls
+from gateway.providers.repairs import Body, calls
 from gateway.providers.rows import Row
 from gateway.providers.shapes import CHUNK, Chunk, Tokens, content_of, usage_of
 from gateway.providers.sse import EventTooLarge, Splitter
@@ -34,6 +34,7 @@ class Stream:
     """A stream as the client will see it. Implements protocol.Feed.
 
     ``complete`` says that every choice that was begun has its finish reason: nothing but usage can still come.
+    A provider that errs in one chunk errs in the next: after a repair the gate is not asked until a chunk needed none.
     ``skipped`` counts events that could not be read and were left out.
     """
 
@@ -46,6 +47,7 @@ class Stream:
         "_held",
         "_id",
         "_over",
+        "_rough",
         "_row",
         "_splitter",
         "_tail",
@@ -75,6 +77,7 @@ class Stream:
         self._created = 0
         self._tail: Body | None = None
         self._over = False
+        self._rough = False
 
     @property
     def complete(self) -> bool:
@@ -116,12 +119,8 @@ class Stream:
         for event in events:
             if event.startswith(DONE):
                 return self._ended(out, content, "the stream said [DONE] before a finish reason came", by_done=True)
-            try:
-                chunk = CHUNK.decode(event)
-                plain = self._is_plain(chunk) and (event.isascii() or is_utf8(event))
-            except msgspec.DecodeError:
-                plain = False
-            if plain:
+            chunk = None if self._rough else self._valid(event)
+            if chunk is not None:
                 content |= self._note(chunk)
                 out += framed(event.replace(b"\n", b" "))
                 continue
@@ -132,6 +131,14 @@ class Stream:
                 content |= self._note(result[0])
                 out += result[1]
         return Piece(b"".join(out), content)
+
+    def _valid(self, event: bytes) -> Chunk | None:
+        """The chunk in an event that can go on as it is."""
+        try:
+            chunk = CHUNK.decode(event)
+        except msgspec.DecodeError:
+            return None
+        return chunk if self._is_plain(chunk) and (event.isascii() or is_utf8(event)) else None
 
     def _is_plain(self, chunk: Chunk) -> bool:
         """Whether a valid chunk also keeps the rules that a schema cannot say."""
@@ -181,17 +188,18 @@ class Stream:
         failure = fault_in(body)
         if failure is not None:
             return failure
-        changed = False
-        for repair in self._row.chunk_repairs:
-            changed |= repair(body)
-        changed |= self._number_tools(body)
-        changed |= self._finish_once(body)
+        changed = self._row.chunk_repairs.apply(body)
+        for choice in body.get("choices") or ():
+            changed |= self._finish_once(choice)
+            changed |= self._number_tools(choice)
         if not (body.get("id") and body.get("model")):
             changed = True
             if not self._identify(body):
                 self._held.append(body)
                 return None
-        return self._converted(body, None if self._take_usage(body) or changed else event)
+        changed |= self._take_usage(body)
+        self._rough = changed
+        return self._converted(body, None if changed else event)
 
     def _converted(self, body: Body, event: bytes | None) -> Failure | tuple[Chunk, list[bytes]] | None:
         """A repaired body as a chunk; ``event`` are its bytes when nothing had to change."""
@@ -225,27 +233,25 @@ class Stream:
         if usage is None:
             return False
         self.usage = counted(usage)
-        alone = not body["choices"]
+        alone = not body.get("choices")
         self._tail = body if alone else {name: body[name] for name in ENVELOPE if name in body}
         self._tail |= {"choices": [], "usage": usage}
         return not alone and body.pop("usage", None) is not None
 
-    def _finish_once(self, body: Body) -> bool:
-        changed = False
-        for choice in choices(body):
-            if choice.get("finish_reason") and choice.get("index") in self._finished:
-                choice["finish_reason"] = None
-                changed = True
-        return changed
+    def _finish_once(self, choice: Body) -> bool:
+        if not choice.get("finish_reason") or choice.get("index") not in self._finished:
+            return False
+        choice["finish_reason"] = None
+        return True
 
-    def _number_tools(self, body: Body) -> bool:
+    def _number_tools(self, choice: Body) -> bool:
         """Tool calls without an ``index`` are numbered by their ids in the order in which they come."""
         changed = False
-        for choice in choices(body):
-            for call in tool_calls({"choices": [choice]}):
-                if not isinstance(call.get("index"), int):
-                    call["index"] = self._tool_number(choice.get("index"), call.get("id"))
-                    changed = True
+        delta = choice.get("delta")
+        for call in calls(delta) if isinstance(delta, dict) else ():
+            if not isinstance(call.get("index"), int):
+                call["index"] = self._tool_number(choice.get("index"), call.get("id"))
+                changed = True
         return changed
 
     def _tool_number(self, choice: Any, name: Any) -> int:
@@ -287,12 +293,17 @@ def framed(data: bytes) -> list[bytes]:
 
 
 def decoded(event: bytes) -> Body | None:
-    """The JSON object in an event; None when there is none."""
+    """The JSON object in an event, any choices in it objects too; None when there is none."""
     try:
-        body = msgspec.json.decode(event) if is_utf8(event) else None
+        body = msgspec.json.decode(event) if event.isascii() or is_utf8(event) else None
     except (msgspec.DecodeError, RecursionError):
         return None
-    return body if isinstance(body, dict) else None
+    return body if isinstance(body, dict) and has_choices(body) else None
+
+
+def has_choices(body: Body) -> bool:
+    choices = body.get("choices")
+    return choices is None or (isinstance(choices, list) and all(isinstance(choice, dict) for choice in choices))
 
 
 def is_utf8(data: bytes) -> bool:
@@ -305,13 +316,12 @@ def is_utf8(data: bytes) -> bool:
 
 def fault_in(body: Body) -> Failure | None:
     """The failure that an event or answer is, when it is an error in any of the places where errors are put."""
-    for place in (body, body.get("x_groq"), *choices(body)):
-        if isinstance(place, dict) and place.get("error"):
-            return classify(None, (), said({"error": place["error"]}), in_band=True)
-    if body.get("object") == "error" or ("choices" not in body and isinstance(body.get("message"), str)):
+    choices = body.get("choices")
+    for place in (body, body.get("x_groq"), *(choices or ())):
+        if isinstance(place, dict) and (place.get("error") or place.get("finish_reason") == "error"):
+            return classify(None, (), said({"error": place.get("error")}), in_band=True)
+    if body.get("object") == "error" or (choices is None and isinstance(body.get("message"), str)):
         return classify(None, (), said(body), in_band=True)
-    if any(choice.get("finish_reason") == "error" for choice in choices(body)):
-        return classify(None, (), said(""), in_band=True)
     return None
 
 
@@ -325,7 +335,7 @@ def counted(usage: Body) -> Usage | None:
 
 def usage_in(body: Body) -> Body | None:
     """The usage in a chunk: its own, a choice's, or the one that an extension holds."""
-    for place in (body, *choices(body), body.get("x_groq")):
+    for place in (body, *(body.get("choices") or ()), body.get("x_groq")):
         usage = place.get("usage") if isinstance(place, dict) else None
         if isinstance(usage, dict) and isinstance(usage.get("prompt_tokens"), int):
             return usage

@@ -188,7 +188,8 @@ BY_LABEL: Final[tuple[tuple[frozenset[str], FailureKind], ...]] = (
 )
 
 TOO_LONG: Final = re.compile(
-    r"(?i)maximum context length|context (?:length|window|size|limit)|too many tokens|prompt is too long"
+    r"(?i)maximum context length|context (?:length|window|limit)|(?:available|exceeds? the) context size"
+    r"|too many tokens|prompt is too long"
     r"|input is too long|exceeds? the maximum number of tokens|maximum number of input tokens"
     r"|length of all messages is too long|reduce the length of the (?:messages|prompt|input)"
 )

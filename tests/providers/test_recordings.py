@@ -1,0 +1,89 @@
+"""Every recorded answer and stream of a provider that speaks OpenAI's protocol, replayed through its row.
+
+Read next: ../recordings.py, which says what may differ.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+
+import pytest
+
+from gateway.errors import Failure
+from gateway.providers.protocol import Answer
+from gateway.providers.registry import protocol_of
+from tests import make
+from tests.providers.streams import deliver
+from tests.recordings import Recording, differences, events, invalid, load, row_of, skeleton
+
+#: Answers that are broken as recorded: an error or the end came inside a stream, or a test had its own made up.
+BROKEN = {
+    "groq-f4163b485db1": "client",
+    "gpustack-f7996323b752": "overloaded",
+    "openai-cdb2c760fdd0": "truncated",
+}
+
+
+def replay(recorded: Recording, include_usage: bool, dice: random.Random) -> bytes | Failure:
+    """What the client gets of a recording, its bytes cut at random places."""
+    row = row_of(recorded.provider)
+    protocol = protocol_of(row.kind)
+    call = make.call(stream=recorded.stream, include_usage=include_usage)
+    target = make.deployment("some-model")
+    if not recorded.stream:
+        parsed = protocol.parse(recorded.body, call, target)
+        return parsed.body if isinstance(parsed, Answer) else parsed
+    cuts = sorted(dice.randrange(len(recorded.body) + 1) for _ in range(dice.randrange(12)))
+    delivered = deliver(protocol.feed(call, target), recorded.body, cuts)
+    assert delivered.done != (delivered.failure is not None), recorded.id
+    return delivered.failure or delivered.data
+
+
+def test_every_recorded_answer_is_delivered_valid_and_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    dice = random.Random(20261121)
+    counts: Counter[tuple[str, str]] = Counter()
+    wrong: list[str] = []
+    for recorded in load():
+        if recorded.status != 200:
+            continue
+        include_usage = dice.random() < 0.5
+        got = replay(recorded, include_usage, dice)
+        kind = "streams" if recorded.stream else "answers"
+        if isinstance(got, Failure):
+            assert (recorded.id, got.kind) in BROKEN.items(), f"{recorded.id}: {got}"
+            counts[kind, "broken as recorded, and refused"] += 1
+            continue
+        found = differences(recorded, got, row_of(recorded.provider), include_usage=include_usage)
+        bodies = events(got) if recorded.stream else [json.loads(got)]
+        found += [fault for body in {skeleton(body): body for body in bodies}.values() for fault in invalid(body)]
+        wrong += [f"{recorded.id}: {fault}" for fault in found[:3]]
+        counts[kind, "not whole" if found else "untouched" if got == recorded.body else "whole"] += 1
+    with capsys.disabled():
+        print("\nreplayed:", ", ".join(f"{n} {kind} {how}" for (kind, how), n in sorted(counts.items())))
+    assert not wrong, "\n".join(wrong)
+
+
+def test_recorded_errors_become_failures_with_a_message() -> None:
+    protocol = protocol_of("openai_compatible")
+    for recorded in load():
+        if recorded.status >= 400:
+            failure = protocol.fault(recorded.status, recorded.headers, recorded.body, make.deployment("m"))
+            assert failure.status == recorded.status
+            assert not failure.message.startswith("the provider answered"), recorded.id
+
+
+def test_usage_is_what_the_provider_reported() -> None:
+    for recorded in load():
+        if recorded.status != 200 or recorded.stream:
+            continue
+        said = json.loads(recorded.body).get("usage")
+        parsed = protocol_of(row_of(recorded.provider).kind).parse(recorded.body, make.call(), make.deployment("m"))
+        if isinstance(parsed, Failure) or not said:
+            continue
+        assert parsed.usage is not None, recorded.id
+        assert parsed.usage.input in (said["prompt_tokens"], said["prompt_tokens"] + parsed.usage.cached_input)
+        assert parsed.usage.output >= (said.get("completion_tokens") or 0)
+        assert parsed.usage.cached_input <= parsed.usage.input
+        assert parsed.usage.reasoning <= parsed.usage.output, recorded.id
