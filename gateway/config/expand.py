@@ -13,13 +13,15 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-__all__ = ["Expander", "Reasons", "hidden", "hide"]
+__all__ = ["PRIVATE", "Expander", "Reasons", "hidden", "hide"]
 
 Reasons = list[tuple[str, str]]
 
 _PRIVATE: Final = 0xE000
-_EXPRESSION: Final = re.compile(r"(?<!\$)\$\{[\x20-\x7c\x7e]*\}")
-_FORM: Final = re.compile(r"\$\{(?:file:(?P<file>[^}]*)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?)\}")
+_EXPRESSION: Final = re.compile(r"\$\$\{|\$\{[^}\r\n]*\}")
+_FORM: Final = re.compile(r"\$\{(?:file:(?P<file>[^{}]*)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^{}]*))?)\}")
+#: Characters that a file may not hold itself.
+PRIVATE: Final = re.compile(f"[{chr(_PRIVATE + 0x20)}-{chr(_PRIVATE + 0x7E)}]")
 _TO_PRIVATE: Final = {code: _PRIVATE + code for code in range(0x20, 0x7F)}
 _FROM_PRIVATE: Final = {private: code for code, private in _TO_PRIVATE.items()}
 
@@ -46,10 +48,11 @@ class Expander:
     def expand(self, text: str) -> tuple[str, Reasons]:
         """The text filled in, and (message, hint) for each expression that could not be."""
         reasons: Reasons = []
-        filled = _EXPRESSION.sub(lambda match: self._value(match[0], reasons), text)
-        return filled.replace("$${", "${"), reasons
+        return _EXPRESSION.sub(lambda match: self._value(match[0], reasons), text), reasons
 
     def _value(self, expression: str, reasons: Reasons) -> str:
+        if expression == "$${":
+            return "${"
         form = _FORM.fullmatch(expression)
         if form is None:
             reasons.append((f"{expression} is not an expression", "write ${NAME}, ${NAME:-default} or ${file:/path}"))

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,23 @@ def _bytes(path: str) -> bytes | Problem:
 
 
 def _result(data: bytes, file: str, environ: Mapping[str, str], found: Found | None) -> _Result:
+    with _collector_resting():
+        return _judged(data, file, environ, found)
+
+
+@contextmanager
+def _collector_resting() -> Iterator[None]:
+    """A growing tree has no circles to find, and half of the time would go into looking for them again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _judged(data: bytes, file: str, environ: Mapping[str, str], found: Found | None) -> _Result:
     text = decode(data, file)
     if isinstance(text, Problem):
         return _Result(None, (text,))

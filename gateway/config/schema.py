@@ -262,6 +262,9 @@ else:
     )
 
 
+_ORDERED: Final = Ordered()
+
+
 class PolicyEntry(Entry):
     """Which deployments may serve, in what order, and how hard to try."""
 
@@ -276,7 +279,7 @@ class PolicyEntry(Entry):
 
     def chosen(self) -> Strategy:
         """The strategy that was named, or the pool in the order listed."""
-        return self.strategy.chosen() if self.strategy is not None else Ordered()
+        return self.strategy.chosen() if self.strategy is not None else _ORDERED
 
 
 class RouteEntry(Entry):

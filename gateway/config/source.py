@@ -12,13 +12,13 @@ from __future__ import annotations
 import codecs
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import yaml
 from msgspec import Struct
 
-from gateway.config.expand import Expander, hidden, hide
+from gateway.config.expand import PRIVATE, Expander, hidden, hide
 from gateway.config.finding import Path
 from gateway.errors import Problem
 
@@ -35,6 +35,8 @@ _WORDS: Final[dict[str, bool | None]] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+#: How a scalar that is not text may begin.
+_SPECIAL: Final = frozenset("+-.0123456789~nNtTfF") | {""}
 _MARKS: Final = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
@@ -43,7 +45,7 @@ _MARKS: Final = (
 )
 
 
-class Node(Struct):
+class Node(Struct, gc=False):
     """A value and where it stands. ``expanded`` says that it came out of a ``${…}``, so that it may be a secret."""
 
     value: bool | int | float | str | list[Node] | dict[str, Entry] | None
@@ -86,7 +88,7 @@ class Node(Struct):
         return line, column
 
 
-class Entry(Struct):
+class Entry(Struct, gc=False):
     """A key's place, and its value."""
 
     line: int
@@ -119,6 +121,10 @@ def decode(data: bytes, file: str) -> str | Problem:
         line, column = _place(data, error.start)
         found = f"byte 0x{data[error.start]:02x} is not UTF-8"
         return Problem(file, line, column, found, "save the file as UTF-8")
+    if (private := PRIVATE.search(text)) is not None:
+        line, column = text.count("\n", 0, private.start()) + 1, private.start() - text.rfind("\n", 0, private.start())
+        message = f"character U+{ord(private[0]):04X} is for private use"
+        return Problem(file, line, column, message, "remove it")
     if not text.strip():
         return Problem(file, 0, 0, "the file is empty", "start from `discover: true`")
     return text
@@ -132,7 +138,7 @@ def parse(text: str, file: str, expander: Expander) -> tuple[Node | None, list[P
     """The tree of a YAML text with its ``${…}`` filled in, and every problem met. No tree: it could not be read."""
     reader = _Reader(file, expander)
     try:
-        return reader.document(yaml.parse(hide(text), Loader=yaml.CSafeLoader)), reader.problems
+        return reader.document(yaml.CSafeLoader(hide(text))), reader.problems
     except _Refused as refused:
         return None, [*reader.problems, refused.problem]
     except yaml.MarkedYAMLError as error:
@@ -171,12 +177,12 @@ class _Reader:
         self.problems: list[Problem] = []
         self._file = file
         self._expander = expander
-        self._events: Iterator[Any] = iter(())
+        self._next: Callable[[], Any] = lambda: None
 
-    def document(self, events: Iterator[Any]) -> Node | None:
-        self._events = events
+    def document(self, loader: yaml.CSafeLoader) -> Node | None:
+        self._next = loader.get_event
         root: Node | None = None
-        for event in events:
+        while (event := self._next()) is not None:
             if isinstance(event, yaml.DocumentStartEvent) and root is not None:
                 raise self._refused(event, "a second document begins here", "keep one document in the file")
             if isinstance(event, yaml.NodeEvent):
@@ -187,19 +193,19 @@ class _Reader:
 
     def _node(self, event: Any, depth: int) -> Node:
         self._allowed(event, depth)
-        if isinstance(event, yaml.ScalarEvent):
+        kind = type(event)
+        if kind is yaml.ScalarEvent:
             return self._scalar(event)
         mark = event.start_mark
         node = Node(None, mark.line + 1, mark.column + 1)
-        node.value = self._mapping(depth) if isinstance(event, yaml.MappingStartEvent) else self._sequence(depth)
+        node.value = self._mapping(depth) if kind is yaml.MappingStartEvent else self._sequence(depth)
         return node
 
     def _allowed(self, event: Any, depth: int) -> None:
         if event.anchor is not None:
             kind = "alias" if isinstance(event, yaml.AliasEvent) else "anchor"
-            raise self._refused(
-                event, f"{kind} {event.anchor!r} is not allowed", "write the value out where it is used"
-            )
+            hint = "write the value out where it is used"
+            raise self._refused(event, f"{kind} {event.anchor!r} is not allowed", hint)
         if event.tag is not None and event.tag != "!":
             raise self._refused(event, f"tag {event.tag!r} is not allowed", "write a plain value")
         if depth > MAX_DEPTH:
@@ -207,15 +213,13 @@ class _Reader:
 
     def _mapping(self, depth: int) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}
-        for event in self._events:
-            if isinstance(event, yaml.MappingEndEvent):
-                break
-            if not isinstance(event, yaml.ScalarEvent):
+        while type(event := self._next()) is not yaml.MappingEndEvent:
+            if type(event) is not yaml.ScalarEvent:
                 raise self._refused(event, "a key must be a word", 'put a value with brackets in quotes: "{…}"')
             self._allowed(event, depth)
             mark: Any = event.start_mark
             key, line, column = hidden(event.value), mark.line + 1, mark.column + 1
-            node = self._node(next(self._events), depth + 1)
+            node = self._node(self._next(), depth + 1)
             if key in entries:
                 self._problem(line, column, f"key {key!r} is here twice", f"first on line {entries[key].line}")
             else:
@@ -224,9 +228,7 @@ class _Reader:
 
     def _sequence(self, depth: int) -> list[Node]:
         nodes = []
-        for event in self._events:
-            if isinstance(event, yaml.SequenceEndEvent):
-                break
+        while type(event := self._next()) is not yaml.SequenceEndEvent:
             nodes.append(self._node(event, depth + 1))
         return nodes
 
@@ -244,6 +246,8 @@ class _Reader:
         return Node(self._resolved(text, line, column), line, column)
 
     def _resolved(self, text: str, line: int, column: int) -> bool | int | float | str | None:
+        if text[:1] not in _SPECIAL:
+            return text
         if text in _WORDS:
             return _WORDS[text]
         if _INT.fullmatch(text):

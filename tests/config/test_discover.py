@@ -42,7 +42,7 @@ async def test_a_local_server_becomes_deployments_that_cost_nothing() -> None:
         return ["llama3.2:3b", "qwen3:8b"] if ":11434/" in url else []
 
     found = await discover({}, ollama)
-    assert asked == [f"{kind.base_url}/models" for name in LOCAL if (kind := kind_of(name)) is not None]
+    assert asked == [f"{kind.base_url}/models" for name in LOCAL if (kind := kind_of(name)) and kind.base_url]
     assert found.lines == ("ollama: http://127.0.0.1:11434/v1, 2 deployments",)
     deployment = load_text("discover: on\n", {}, found).deployments["llama3.2:3b"]
     assert (deployment.price, deployment.account.allow_private) == (Price(0, 0), True)

@@ -33,6 +33,8 @@ POISON = {
     "half written": (b"providers:\n  openai: {api_key: 'sk", "2:24: error: this is not YAML: while scanning a quoted"),
     "binary": (b"\x7fELF\0\0", "1:5: error: the file is binary: it holds a NUL byte"),
     "a control character": (b"auth: \x07\n", "1:1: error: character U+0007 may not stand in YAML"),
+    "a private character": ("auth: off\n# \ue041".encode(), "2:3: error: character U+E041 is for private use"),
+    "an expression in an expression": (b"state: ${A:-${B}}\n", "1:8: error: ${A:-${B} is not an expression"),
     "UTF-16": ("auth: off".encode("utf-16"), "1:1: error: the file is UTF-16 (save it as UTF-8)"),
     "not UTF-8": (b"auth: off\naliases: {\xe9t\xe9: auto}\n", "2:11: error: byte 0xe9 is not UTF-8"),
     "over 1 MiB": (b"#" * 1024 * 1024 + b"#", "error: the file has more than 1048576 bytes"),

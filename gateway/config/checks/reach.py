@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
@@ -12,9 +13,17 @@ from gateway.config.schema import RouteEntry, WhenEntry
 from gateway.policy.strategies import Cost, Weighted
 from gateway.types import Deployment
 
+Pool = list[Deployment]
+
 __all__ = ["default_route", "floors", "ranges", "requirements", "routes", "served", "weights"]
 
-_ALWAYS = WhenEntry()
+
+def _condition(when: WhenEntry) -> bytes:
+    """The same for conditions that mean the same."""
+    return msgspec.json.encode(when.model_dump(), order="sorted")
+
+
+_ALWAYS: Final = _condition(WhenEntry())
 
 
 def routes(draft: Draft) -> Iterator[Finding]:
@@ -23,14 +32,14 @@ def routes(draft: Draft) -> Iterator[Finding]:
     seen: dict[bytes, str] = {}
     for index, route in enumerate(draft.config.routes):
         path: Path = ("routes", index, "name")
-        condition = msgspec.json.encode(route.when.model_dump(), order="sorted")
+        condition = _condition(route.when)
         if first_of_all is not None:
             message = f"route {route.name!r} is only reached by its name: {first_of_all!r} before it takes everything"
             yield Finding(path, message, f"move {first_of_all!r} to the end", "warning")
         elif condition in seen:
             message = f"route {route.name!r} is only reached by its name: {seen[condition]!r} has the same conditions"
             yield Finding(path, message, "change its `when`", "warning")
-        elif route.when == _ALWAYS:
+        elif condition == _ALWAYS:
             first_of_all = route.name
         seen.setdefault(condition, route.name)
 
@@ -38,7 +47,7 @@ def routes(draft: Draft) -> Iterator[Finding]:
 def default_route(draft: Draft) -> Iterator[Finding]:
     """Some route takes what no other does."""
     entries = draft.config.routes
-    if entries and not any(route.when == _ALWAYS for route in entries):
+    if entries and not any(_condition(route.when) == _ALWAYS for route in reversed(entries)):
         message = "no route takes the requests that match none of these; they are answered with an error"
         yield Finding(("routes",), message, "end with a route that has no `when`", "warning")
 
@@ -71,7 +80,9 @@ def ranges(draft: Draft) -> Iterator[Finding]:
 def requirements(draft: Draft) -> Iterator[Finding]:
     """Some deployment of each policy has the region, the company and the capabilities that are asked for."""
     for index, route, pool in _pools(draft):
-        require = route.policy.require
+        require, needs = route.policy.require, frozenset(route.when.needs)
+        if not (require.region or require.company or needs):
+            continue
         path: Path = ("routes", index, "policy", "require")
         everybody = [*pool, *(draft.deployments[n] for n in route.policy.fallback if n in draft.deployments)]
         regions = sorted({str(d.account.region or "unknown") for d in everybody})
@@ -81,7 +92,6 @@ def requirements(draft: Draft) -> Iterator[Finding]:
         if require.company and not set(require.company).intersection(companies):
             hint = f"theirs: {', '.join(companies)}"
             yield Finding((*path, "company"), _none(route, "company", require.company), hint)
-        needs = frozenset(route.when.needs)
         if needs and not any(d.capabilities is None or needs <= d.capabilities for d in everybody):
             message = f"no deployment of route {route.name!r} can do {', '.join(sorted(needs))}"
             yield Finding(("routes", index, "when", "needs"), message, "correct `capabilities`, or add a deployment")
@@ -117,9 +127,13 @@ def weights(draft: Draft) -> Iterator[Finding]:
             yield Finding(path, f"all weights of route {route.name!r} are 0", "give one deployment a weight above 0")
 
 
-def _pools(draft: Draft) -> Iterator[tuple[int, RouteEntry, list[Deployment]]]:
+def _pools(draft: Draft) -> Iterator[tuple[int, RouteEntry, Pool]]:
     """Each route with the deployments of its pool, where all of them are there."""
+    pools: dict[tuple[str, ...] | None, Pool] = {}
     for index, route in enumerate(draft.config.routes):
-        names = draft.pool_of(route.policy.pool)
-        if names and (route.policy.pool is None or len(names) == len(route.policy.pool)):
-            yield index, route, [draft.deployments[name] for name in names]
+        named = route.policy.pool
+        if named not in pools:
+            names = draft.pool_of(named)
+            pools[named] = [draft.deployments[name] for name in names] if named is None or names == named else []
+        if pools[named]:
+            yield index, route, pools[named]
