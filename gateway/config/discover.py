@@ -16,6 +16,8 @@ from msgspec import Struct
 from gateway.config.kinds import Kind, kind_of, kinds
 from gateway.config.schema import Config, DeploymentEntry, PriceEntry, ProviderEntry
 from gateway.data.well_known import LOCAL, QUALITY, WELL_KNOWN
+from gateway.policy.decide import DIRECT
+from gateway.policy.match import AUTO
 
 __all__ = ["Found", "discover", "found_in", "merge", "probe", "simulated_world_parts"]
 
@@ -71,7 +73,7 @@ def simulated_world_parts() -> Found:
 
 def merge(config: Config, found: Found) -> Config:
     """The configuration with what was found beside it. What the file says wins, and its deployments come first."""
-    taken = {route.name for route in config.routes} | set(config.aliases) | set(config.deployments)
+    taken = {AUTO, DIRECT} | {route.name for route in config.routes} | set(config.aliases) | set(config.deployments)
     fresh = {name: entry for name, entry in found.deployments.items() if name not in taken}
     return config.model_copy(
         update={

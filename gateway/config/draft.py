@@ -16,7 +16,7 @@ from gateway.config.source import Node
 from gateway.data.catalogue import facts, micros_per_million
 from gateway.types import Account, Deployment, Price, Secret, Timeouts
 
-__all__ = ["Draft", "draft"]
+__all__ = ["Draft", "draft", "uses_usual_key"]
 
 
 class Draft(Struct, frozen=True):
@@ -59,7 +59,7 @@ def _account(name: str, entry: ProviderEntry, kind: Kind, base_url: str, environ
         name=name,
         kind=kind.kind,
         base_url=base_url,
-        keys=entry.api_key or _usual_key(kind, environ),
+        keys=entry.api_key or (_usual_key(kind, environ) if uses_usual_key(entry, kind) else ()),
         region=entry.region,
         company=entry.company or kind.company,
         headers=tuple((header.lower(), value) for header, value in entry.headers.items()),
@@ -69,6 +69,11 @@ def _account(name: str, entry: ProviderEntry, kind: Kind, base_url: str, environ
         timeouts=_timeouts(entry.timeouts),
         max_connections=entry.max_connections,
     )
+
+
+def uses_usual_key(entry: ProviderEntry, kind: Kind) -> bool:
+    """Whether the key of the environment is meant: not at another address than the provider's own, if it has one."""
+    return kind.base_url is None or (entry.base_url or entry.endpoint or kind.base_url).rstrip("/") == kind.base_url
 
 
 def _usual_key(kind: Kind, environ: Mapping[str, str]) -> tuple[Secret, ...]:

@@ -403,3 +403,11 @@ def test_every_alias_of_a_circle_is_told(tmp_path: Path) -> None:
         "9:17: error: alias 'y' leads round in a circle",
         "9:23: error: alias 'z' leads round in a circle",
     ]
+
+
+def test_the_usual_key_does_not_go_to_an_address_that_is_not_the_providers(tmp_path: Path) -> None:
+    problems = told(tmp_path, changed(("{api_key: ${OPENAI_API_KEY}}", "{base_url: https://proxy.example.com/v1}")))
+    assert problems == [
+        "2:3: error: provider 'openai' has no api_key (write `api_key: ${OPENAI_API_KEY}` if that key is meant for "
+        "this address: by itself it goes only to its own)"
+    ]

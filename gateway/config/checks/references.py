@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from gateway.config.build import resolve
-from gateway.config.draft import Draft
+from gateway.config.draft import Draft, uses_usual_key
 from gateway.config.finding import Finding, Path, closest
-from gateway.config.kinds import kind_of
+from gateway.config.kinds import Kind, kind_of
 from gateway.config.kinds import kinds as known_kinds
 from gateway.intent.classify import STRUCTURAL
+from gateway.policy.decide import DIRECT
 from gateway.policy.match import AUTO
 from gateway.policy.strategies import Weighted
 
@@ -19,7 +20,7 @@ __all__ = ["aliases", "intents", "keys", "kinds", "names", "pools", "providers"]
 #: Intents that every request may be found to have.
 BUILT_IN: Final = frozenset(label for label, _ in STRUCTURAL) | {"chat"}
 #: Names with a meaning of their own.
-_RESERVED: Final = {AUTO: "it asks for a route to be found", "direct": "it marks requests that name a deployment"}
+_RESERVED: Final = {AUTO: "it asks for a route to be found", DIRECT: "it marks requests that name a deployment"}
 
 
 def kinds(draft: Draft) -> Iterator[Finding]:
@@ -38,9 +39,18 @@ def kinds(draft: Draft) -> Iterator[Finding]:
         elif name not in draft.accounts:
             yield Finding(path, f"provider {name!r} needs a base_url", f"kind {kind.kind} has none of its own")
         elif kind.key_required and not draft.accounts[name].keys:
-            variable = kind.env or "NAME"
-            hint = f"export {variable}=… or write `api_key: ${{NAME}}`"
-            yield Finding(path, f"provider {name!r} has no api_key, and {variable} is not set", hint)
+            yield _no_key(name, kind, usual=uses_usual_key(entry, kind))
+
+
+def _no_key(name: str, kind: Kind, usual: bool) -> Finding:
+    path, message = ("providers", name), f"provider {name!r} has no api_key"
+    if kind.env is None:
+        return Finding(path, message, "write `api_key: ${NAME}`")
+    if usual:
+        hint = f"export {kind.env}=… or write `api_key: ${{NAME}}`"
+        return Finding(path, f"{message}, and {kind.env} is not set", hint)
+    hint = f"write `api_key: ${{{kind.env}}}` if that key is meant for this address: by itself it goes only to its own"
+    return Finding(path, message, hint)
 
 
 def providers(draft: Draft) -> Iterator[Finding]:

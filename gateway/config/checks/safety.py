@@ -56,12 +56,11 @@ def _not_an_address(url: str) -> str | None:
 def listeners(draft: Draft) -> Iterator[Finding]:
     """Who can reach the gateway from elsewhere needs a key, or the operator has said that it is open."""
     config = draft.config
-    enabled = any(key.enabled for key in config.keys)
     if config.auth and not config.keys:
         yield Finding(
             ("auth",), "auth is on, but there are no keys: nobody can ask", "add `keys:`, or write `auth: off`"
         )
-    if not is_loopback(config.server.host) and config.auth is None and not enabled:
+    if not is_loopback(config.server.host) and config.auth is None and not config.keys:
         message = f"the gateway listens on {config.server.host} and asks nobody for a key"
         yield Finding(("server", "host"), message, "add `keys:`, or write `auth: off` if it is to be open")
     if not is_loopback(config.server.admin_host) and config.server.admin_token is None:
