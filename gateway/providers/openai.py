@@ -15,7 +15,7 @@ from gateway.errors import Failure
 from gateway.providers.protocol import Answer, Headers
 from gateway.providers.repairs import Body
 from gateway.providers.rows import Row
-from gateway.providers.shapes import WHOLE, Choice, Message, Whole, content_of, usage_of
+from gateway.providers.shapes import UNREADABLE, WHOLE, Choice, Message, Whole, content_of, usage_of
 from gateway.providers.stream import Stream, decoded, fault_in, is_utf8
 from gateway.reliability.failures import classify
 from gateway.reliability.said import read
@@ -103,7 +103,7 @@ class OpenAI:
         """A 2xx answer, untouched when it is valid, repaired when it is not; a Failure when it is none."""
         try:
             whole = WHOLE.decode(body)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return self._repaired(body, call, deployment)
         if not is_plain(whole) or not (body.isascii() or is_utf8(body)):
             return self._repaired(body, call, deployment)
@@ -158,7 +158,7 @@ def unreadable(raw: bytes) -> Failure:
     """A body without a JSON object: cut off, or something else altogether."""
     try:
         msgspec.json.decode(raw)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         if "truncated" in str(error):
             return Failure(kind="truncated", message=f"the provider's answer is cut off after {len(raw)} bytes")
     return Failure(kind="garbage", message="the provider's answer is not a JSON object in UTF-8")

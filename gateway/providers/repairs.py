@@ -122,7 +122,7 @@ def choices_listed(body: Body) -> bool:
 def tier_known(body: Body) -> bool:
     """``service_tier`` is one that clients know; another one moves to ``native_service_tier``."""
     tier = body.get("service_tier")
-    if tier is None or tier in TIERS:
+    if tier is None or (isinstance(tier, str) and tier in TIERS):
         return False
     body["service_tier"] = TIER_AS.get(str(tier))
     return set_to(body, "native_service_tier", tier) if tier else True
@@ -182,7 +182,7 @@ def finish_present(choice: Body) -> bool:
 def finish_known(choice: Body) -> bool:
     """``finish_reason`` is one that clients know; another one moves to ``native_finish_reason``."""
     reason = choice.get("finish_reason")
-    if not reason or reason in FINISH:
+    if not reason or (isinstance(reason, str) and reason in FINISH):
         return False
     choice.setdefault("native_finish_reason", reason)
     return set_to(choice, "finish_reason", FINISH_AS.get(str(reason).lower(), "stop"))

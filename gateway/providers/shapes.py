@@ -18,6 +18,7 @@ __all__ = [
     "CHUNK",
     "FINISH",
     "TIERS",
+    "UNREADABLE",
     "WHOLE",
     "Chunk",
     "Delta",
@@ -173,6 +174,9 @@ class Whole(Struct):
     service_tier: Tier | None = None
     error: None = None
 
+
+#: What msgspec raises for bytes that are not JSON of the type, not UTF-8, or nested too deep.
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 CHUNK: Final = msgspec.json.Decoder(Chunk)
 WHOLE: Final = msgspec.json.Decoder(Whole)

@@ -16,7 +16,7 @@ from gateway.errors import Failure
 from gateway.providers.protocol import Piece
 from gateway.providers.repairs import Body, calls
 from gateway.providers.rows import Row
-from gateway.providers.shapes import CHUNK, Chunk, Tokens, content_of, usage_of
+from gateway.providers.shapes import CHUNK, UNREADABLE, Chunk, Tokens, content_of, usage_of
 from gateway.providers.sse import EventTooLarge, Splitter
 from gateway.reliability.failures import classify
 from gateway.reliability.said import said
@@ -71,7 +71,7 @@ class Stream:
         self._splitter = Splitter()
         self._begun: set[int] = set()
         self._finished: set[int] = set()
-        self._tools: dict[Any, list[Any]] = {}
+        self._tools: dict[int, list[Any]] = {}
         self._held: list[Body] = []
         self._id = ""
         self._created = 0
@@ -136,7 +136,7 @@ class Stream:
         """The chunk in an event that can go on as it is."""
         try:
             chunk = CHUNK.decode(event)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return None
         return chunk if self._is_plain(chunk) and (event.isascii() or is_utf8(event)) else None
 
@@ -239,7 +239,8 @@ class Stream:
         return not alone and body.pop("usage", None) is not None
 
     def _finish_once(self, choice: Body) -> bool:
-        if not choice.get("finish_reason") or choice.get("index") not in self._finished:
+        index = choice.get("index")
+        if not choice.get("finish_reason") or not isinstance(index, int) or index not in self._finished:
             return False
         choice["finish_reason"] = None
         return True
@@ -255,7 +256,7 @@ class Stream:
         return changed
 
     def _tool_number(self, choice: Any, name: Any) -> int:
-        known = self._tools.setdefault(choice, [])
+        known = self._tools.setdefault(choice if isinstance(choice, int) else 0, [])
         if name and name not in known:
             known.append(name)
         return known.index(name) if name in known else max(len(known) - 1, 0)
@@ -296,7 +297,7 @@ def decoded(event: bytes) -> Body | None:
     """The JSON object in an event, any choices in it objects too; None when there is none."""
     try:
         body = msgspec.json.decode(event) if event.isascii() or is_utf8(event) else None
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return body if isinstance(body, dict) and has_choices(body) else None
 

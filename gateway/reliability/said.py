@@ -39,7 +39,7 @@ class Said(Struct, frozen=True):
 def read(body: bytes) -> Said:
     """The error in a body of any kind: JSON of six shapes, plain text, HTML or nothing."""
     try:
-        value = msgspec.json.decode(body[:MAX_BODY])
+        value = msgspec.json.decode(body[:MAX_BODY].decode("utf-8", "replace"))
     except (msgspec.DecodeError, RecursionError):
         return Said(message=plain(body))
     return said(value)

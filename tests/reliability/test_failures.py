@@ -182,6 +182,10 @@ def test_a_wait_may_be_only_in_the_words(message: str, wait: float | None) -> No
     assert failure(429, {"error": {"message": message}}).retry_after_s == wait
 
 
+def test_an_error_in_bad_utf8_is_still_read() -> None:
+    assert failure(429, b'{"error": {"code": "insufficient_quota", "message": "\xff"}}').kind == "quota"
+
+
 def test_the_wait_of_a_google_error_is_in_its_details_and_a_long_one_is_a_quota() -> None:
     def limited(delay: str, quota: str = "PerMinute") -> tuple[str, float | None]:
         details = [{"violations": [{"quotaId": f"Requests{quota}"}]}, {"@type": "RetryInfo", "retryDelay": delay}]
