@@ -8,12 +8,15 @@ and the end of a connection whose client does not read.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any, Final, cast
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from gateway.api.cycle import Cycle
 from gateway.errors import envelope
 
 __all__ = ["LEAVE", "ClientProtocol"]
@@ -25,6 +28,8 @@ MAX_URL: Final = 8 * 1024
 MAX_HEAD: Final = 32 * 1024
 MAX_HEADERS: Final = 100
 IDLE_WRITE_S: Final = 60.0
+
+_HOST: Final = re.compile(rb"[^/\\?#@ \t]{1,255}")
 
 
 class _Refused(Exception):
@@ -96,17 +101,56 @@ class ClientProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_headers_complete(self) -> None:
+        """As uvicorn's, without websockets, root paths and connection limits, and with a Cycle of ours."""
         self._in_head = False
-        headers = self.headers
-        if len(headers) > MAX_HEADERS or sum([len(n) + len(v) for n, v in headers]) > MAX_HEAD:
+        self._check_head()
+        version = self.parser.get_http_version()
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope = cast("dict[str, Any]", self.scope)
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
+        before = self.cycle
+        self.cycle = Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            # A request sent before the answer to the last one: it waits its turn.
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _check_head(self) -> None:
+        """Bounds on the headers, and exactly one Host that is one."""
+        size = 0
+        hosts: list[bytes] = []
+        for name, value in self.headers:
+            size += len(name) + len(value)
+            if name == b"host":
+                hosts.append(value)
+        if len(self.headers) > MAX_HEADERS or size > MAX_HEAD:
             said = f"The request has more than {MAX_HEADERS} headers or {MAX_HEAD} bytes of them."
             self._refusal = (431, said, "headers_too_large")
             raise _Refused
-        hosts = [value for name, value in headers if name == b"host"]
-        if (len(hosts) != 1 and self.parser.get_http_version() == "1.1") or any(map(_is_odd, hosts)):
+        if not hosts and self.parser.get_http_version() == "1.0":
+            return
+        if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
             self._refusal = (400, "The request must have exactly one valid Host header.", "invalid_host")
             raise _Refused
-        super().on_headers_complete()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -150,7 +194,3 @@ class ClientProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         self._head_timer = self._write_timer = None
-
-
-def _is_odd(host: bytes) -> bool:
-    return not host or len(host) > 255 or any(byte in b"/\\?#@ \t" for byte in host)
