@@ -13,7 +13,7 @@ from typing import Any, Final
 import httpx2
 from msgspec import Struct
 
-from gateway.config.kinds import Kind, kind_of, kinds
+from gateway.config.kinds import Kind, kinds
 from gateway.config.schema import Config, DeploymentEntry, PriceEntry, ProviderEntry
 from gateway.data.well_known import LOCAL, QUALITY, WELL_KNOWN
 from gateway.policy.decide import DIRECT
@@ -46,7 +46,7 @@ class Found(Struct, frozen=True):
             for name, entry in other.deployments.items()
         }
         return Found(
-            {**other.providers, **self.providers}, {**renamed, **self.deployments}, (*self.lines, *other.lines)
+            {**other.providers, **self.providers}, {**self.deployments, **renamed}, (*self.lines, *other.lines)
         )
 
 
@@ -108,12 +108,11 @@ def _ids(body: Any) -> Iterator[str]:
 
 
 async def _found_locally(probe: Probe) -> Found:
-    local = [kind for name in LOCAL if (kind := kind_of(name)) is not None and kind.base_url is not None]
-    answers = await asyncio.gather(*(probe(f"{kind.base_url}/models") for kind in local))
+    answers = await asyncio.gather(*(probe(f"{url}/models") for url in LOCAL.values()))
     found = Found()
-    for kind, models in zip(local, answers, strict=True):
+    for (kind, url), models in zip(LOCAL.items(), answers, strict=True):
         if models:
-            found += _local(kind, models)
+            found += _local(kind, url, models)
     return found
 
 
@@ -122,11 +121,12 @@ def _cloud(kind: Kind, models: Mapping[str, Any]) -> Found:
     return Found({kind.kind: ProviderEntry()}, deployments, (f"{kind.kind}: {kind.env}, {_counted(len(models))}",))
 
 
-def _local(kind: Kind, models: Sequence[str]) -> Found:
+def _local(kind: str, url: str, models: Sequence[str]) -> Found:
     """Local answers cost no provider anything, so their price is known: zero."""
     free = PriceEntry(input=0.0, output=0.0)
-    deployments = {model: _entry(kind.kind, model, price=free) for model in models}
-    return Found({kind.kind: ProviderEntry()}, deployments, (f"{kind.kind}: {kind.base_url}, {_counted(len(models))}",))
+    deployments = {model: _entry(kind, model, price=free) for model in models}
+    provider = ProviderEntry(base_url=url, allow_private=True)
+    return Found({kind: provider}, deployments, (f"{kind}: {url}, {_counted(len(models))}",))
 
 
 def _entry(provider: str, model: str, **fields: Any) -> DeploymentEntry:

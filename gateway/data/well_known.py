@@ -37,5 +37,7 @@ WELL_KNOWN: Final[Mapping[str, tuple[tuple[str, Tier], ...]]] = MappingProxyType
     }
 )
 
-#: Kinds of server that people run beside the gateway, at the address their row names.
-LOCAL: Final = ("ollama", "vllm")
+#: Kinds of server that people run beside the gateway, and where each listens unless told otherwise.
+LOCAL: Final[Mapping[str, str]] = MappingProxyType(
+    {"ollama": "http://127.0.0.1:11434/v1", "vllm": "http://127.0.0.1:8000/v1"}
+)

@@ -12,7 +12,7 @@ from gateway.config.discover import Found, discover, found_in, probe, simulated_
 from gateway.config.kinds import kind_of
 from gateway.config.load import load_text
 from gateway.data.catalogue import facts
-from gateway.data.well_known import LOCAL, WELL_KNOWN
+from gateway.data.well_known import WELL_KNOWN
 from gateway.errors import ConfigError
 from gateway.types import Price, Secret
 
@@ -33,7 +33,6 @@ async def test_a_key_in_the_environment_becomes_a_cheap_and_a_strong_deployment(
     assert [name for route in world.routes for name in route.policy.pool] == ["gpt-4o-mini", "gpt-4.1"]
 
 
-@pytest.mark.skipif(kind_of("ollama") is None, reason="no row of that kind")
 async def test_a_local_server_becomes_deployments_that_cost_nothing() -> None:
     asked: list[str] = []
 
@@ -42,7 +41,7 @@ async def test_a_local_server_becomes_deployments_that_cost_nothing() -> None:
         return ["llama3.2:3b", "qwen3:8b"] if ":11434/" in url else []
 
     found = await discover({}, ollama)
-    assert asked == [f"{kind.base_url}/models" for name in LOCAL if (kind := kind_of(name)) and kind.base_url]
+    assert asked == ["http://127.0.0.1:11434/v1/models", "http://127.0.0.1:8000/v1/models"]
     assert found.lines == ("ollama: http://127.0.0.1:11434/v1, 2 deployments",)
     deployment = load_text("discover: on\n", {}, found).deployments["llama3.2:3b"]
     assert (deployment.price, deployment.account.allow_private) == (Price(0, 0), True)
@@ -64,7 +63,7 @@ routes: [{name: gpt-4.1}]
 def test_a_name_found_twice_goes_by_its_provider_the_second_time() -> None:
     one = simulated_world_parts()
     both = one + one
-    assert list(both.deployments) == ["simulated/sim-small", "simulated/sim-large", "sim-small", "sim-large"]
+    assert list(both.deployments) == ["sim-small", "sim-large", "simulated/sim-small", "simulated/sim-large"]
 
 
 def test_nothing_found_is_false_and_a_world_of_nothing_is_refused_with_what_to_do() -> None:
@@ -84,7 +83,7 @@ def test_the_simulated_models_have_prices_and_qualities() -> None:
     assert small.quality["default"] < large.quality["default"]
 
 
-@pytest.mark.parametrize("name", [name for name in WELL_KNOWN if kind_of(name) is not None])
+@pytest.mark.parametrize("name", WELL_KNOWN)
 def test_every_well_known_model_has_a_price_in_the_catalogue(name: str) -> None:
     kind = kind_of(name)
     assert kind is not None

@@ -24,7 +24,7 @@ def environ_of(file: Path) -> dict[str, str]:
     """Every variable that a file names, set to something that fits."""
     names = sorted(set(re.findall(r"\$\{([A-Z0-9_]+)\}", file.read_text())))
     values = {name: f"{place:064x}" for place, name in enumerate(names)}
-    return {"OPENAI_API_KEY": "sk-of-the-test", **values}
+    return values | {"OPENAI_API_KEY": "sk-of-the-test", "AZURE_ENDPOINT": "https://me.openai.azure.com"}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
