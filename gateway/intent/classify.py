@@ -39,18 +39,25 @@ class Classifier:
     """
 
     def __init__(self, rules: Iterable[IntentRule]) -> None:
-        self._rules = tuple(
-            (rule.label, re2.compile(_pattern(rule))) for rule in rules if rule.keywords or rule.patterns
-        )
+        worded = [rule for rule in rules if rule.keywords or rule.patterns]
+        self._signals = tuple([Signal("intent", rule.label, 1.0, "rule") for rule in worded])
+        self._set = re2.Set.SearchSet()
+        for rule in worded:
+            self._set.Add(_pattern(rule))
+        self._set.Compile()
 
     def signals(self, reading: Reading) -> tuple[Signal, ...]:
         """What the request is judged to be, the first the one that counts most."""
-        text = reading.last_user_text[:LOOK]
-        found = [Signal("intent", label, 1.0, "rule") for label, pattern in self._rules if pattern.search(text)]
-        found += [Signal("intent", label, 1.0, "structure") for label, holds in STRUCTURAL if holds(reading.features)]
+        found: list[Signal] = []
+        if self._signals:
+            # One pass for all rules; the matches come in no particular order.
+            found = [self._signals[n] for n in sorted(self._set.Match(reading.last_user_text[:LOOK]) or ())]
+        features = reading.features
+        found += [signal for signal, holds in _STRUCTURAL_SIGNALS if holds(features)]
         return tuple(found) or _CHAT
 
 
+_STRUCTURAL_SIGNALS: Final = tuple([(Signal("intent", label, 1.0, "structure"), holds) for label, holds in STRUCTURAL])
 _CHAT: Final = (Signal("intent", "chat", 0.5, "structure"),)
 
 
