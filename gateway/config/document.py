@@ -22,9 +22,9 @@ __all__ = ["document"]
 
 _INTRODUCTION = """# Configuration
 
-One YAML file says everything: `signalbox run --config gateway.yaml`. `signalbox check gateway.yaml` says what is wrong
-with one, with line, column and what to do; a running gateway takes a changed file over by itself when it is good, and
-keeps what it has when it is not. Examples: [config/minimal.yaml](../config/minimal.yaml) and
+One YAML file says everything: `signalbox run --config gateway.yaml`. `signalbox check --config gateway.yaml` says what
+is wrong with one, with line, column and what to do. A running gateway takes a changed file over by itself when it is
+good, and keeps what it has when it is not. Examples: [config/minimal.yaml](../config/minimal.yaml) and
 [config/gateway.yaml](../config/gateway.yaml).
 
 This page is written from the schema (`python -m gateway.config.document`), as is the JSON schema for editors.
