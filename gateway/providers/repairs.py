@@ -74,6 +74,8 @@ TIER_AS: Final[Mapping[str, str]] = {"on_demand": "default", "standard": "defaul
 def calls(part: Body) -> Sequence[Body]:
     """The tool calls of a message or delta, such as are objects."""
     found = part.get("tool_calls")
+    if not found:
+        return ()
     return [call for call in found if isinstance(call, dict)] if isinstance(found, list) else ()
 
 

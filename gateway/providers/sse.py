@@ -38,6 +38,10 @@ class Splitter:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of the events that these bytes complete. Raises EventTooLarge."""
+        if not (self._rest or self._fresh or self._after_cr) and data.endswith(b"\n\n") and b"\r" not in data:
+            if data.count(b"\n") == 2 and data.startswith(PREFIX) and len(data) <= MAX_EVENT:
+                return [data[6:-2]]
+            return events_of(data)
         if self._fresh:
             data = self._without_mark(data)
         if self._after_cr or b"\r" in data:
@@ -46,7 +50,7 @@ class Splitter:
             data = self._joined(data)
         elif not data.endswith(b"\n\n"):
             data = self._kept(data)
-        return [event for block in data.split(b"\n\n") if block and (event := event_of(block)) is not None]
+        return events_of(data)
 
     @property
     def rest(self) -> bytes:
@@ -105,6 +109,10 @@ class Splitter:
     def _bound(self) -> None:
         if len(self._rest) > MAX_EVENT:
             raise EventTooLarge(f"an event of the stream is larger than {MAX_EVENT} bytes")
+
+
+def events_of(blocks: bytes) -> list[bytes]:
+    return [event for block in blocks.split(b"\n\n") if block and (event := event_of(block)) is not None]
 
 
 def event_of(block: bytes) -> bytes | None:

@@ -27,6 +27,7 @@ __all__ = ["Stream"]
 DONE: Final = b"[DONE]"
 BEFORE: Final = b"data: "
 AFTER: Final = b"\n\n"
+BETWEEN: Final = AFTER + BEFORE
 ENVELOPE: Final = ("id", "object", "created", "model", "service_tier", "system_fingerprint")
 
 
@@ -95,7 +96,7 @@ class Stream:
         try:
             return self._read(self._splitter.feed(data))
         except EventTooLarge as error:
-            return self._failed([], False, Failure(kind="garbage", message=str(error), in_band=True))
+            return self._failed([], False, Failure(kind="garbage", message=str(error)))
 
     def close(self) -> Piece:
         """The provider closed: the rest, and a ``truncated`` failure when the answer was not complete."""
@@ -106,7 +107,8 @@ class Stream:
             return piece
         if not self._begun and (failure := self._body_instead()) is not None:
             return self._failed([], False, failure)
-        return self._ended([piece.data], piece.content, "the stream ended before a finish reason came")
+        end = self._ended([], piece.content, "the stream ended before a finish reason came")
+        return Piece(piece.data + end.data, end.content, end.done, end.failure)
 
     def _body_instead(self) -> Failure | None:
         """The error in a plain JSON body that came where a stream was asked for."""
@@ -122,7 +124,7 @@ class Stream:
             chunk = None if self._rough else self._valid(event)
             if chunk is not None:
                 content |= self._note(chunk)
-                out += framed(event.replace(b"\n", b" "))
+                out.append(event)
                 continue
             result = self._repair(event)
             if isinstance(result, Failure):
@@ -130,7 +132,7 @@ class Stream:
             if result is not None:
                 content |= self._note(result[0])
                 out += result[1]
-        return Piece(b"".join(out), content)
+        return Piece(framed(out), content)
 
     def _valid(self, event: bytes) -> Chunk | None:
         """The chunk in an event that can go on as it is."""
@@ -138,7 +140,8 @@ class Stream:
             chunk = CHUNK.decode(event)
         except UNREADABLE:
             return None
-        return chunk if self._is_plain(chunk) and (event.isascii() or is_utf8(event)) else None
+        sound = b"\n" not in event and (event.isascii() or is_utf8(event))
+        return chunk if sound and self._is_plain(chunk) else None
 
     def _is_plain(self, chunk: Chunk) -> bool:
         """Whether a valid chunk also keeps the rules that a schema cannot say."""
@@ -209,10 +212,10 @@ class Stream:
             return Failure(kind="garbage", message=f"a chunk of the stream is not one: {error}")
         if not self._id:
             self._id, self._created, self.model = chunk.id, chunk.created, chunk.model
-        out = [piece for held in self._held if self._identify(held) for piece in framed(msgspec.json.encode(held))]
+        out = [msgspec.json.encode(held) for held in self._held if self._identify(held)]
         self._held.clear()
         if body is not self._tail:
-            out += framed(msgspec.json.encode(body) if event is None else event.replace(b"\n", b" "))
+            out.append(msgspec.json.encode(body) if event is None or b"\n" in event else event)
         return chunk, out
 
     def _identify(self, body: Body) -> bool:
@@ -268,9 +271,9 @@ class Stream:
         if not self.complete:
             return self._failed(out, content, Failure(kind="truncated", message=why))
         if self._tail is not None and self._call.include_usage:
-            out += framed(msgspec.json.encode(self._tail))
+            out.append(msgspec.json.encode(self._tail))
         self._over = True
-        return Piece(b"".join(out), content, done=True)
+        return Piece(framed(out), content, done=True)
 
     def _finishes(self) -> list[bytes]:
         """The last chunk of a stream whose provider names no finish reason."""
@@ -282,15 +285,16 @@ class Stream:
         self.finish = self.finish or reason
         last: list[Body] = [{"index": index, "delta": {}, "logprobs": None, "finish_reason": reason} for index in left]
         envelope = {"id": self._id, "object": "chat.completion.chunk", "created": self._created, "model": self.model}
-        return framed(msgspec.json.encode({**envelope, "choices": last}))
+        return [msgspec.json.encode({**envelope, "choices": last})]
 
     def _failed(self, out: list[bytes], content: bool, failure: Failure) -> Piece:
         self._over = True
-        return Piece(b"".join(out), content, failure=failure)
+        return Piece(framed(out), content, failure=failure)
 
 
-def framed(data: bytes) -> list[bytes]:
-    return [BEFORE, data, AFTER]
+def framed(events: list[bytes]) -> bytes:
+    """Events as they go to the client."""
+    return BEFORE + BETWEEN.join(events) + AFTER if events else b""
 
 
 def decoded(event: bytes) -> Body | None:
