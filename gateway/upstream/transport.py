@@ -1,6 +1,6 @@
 """The small interface behind which providers are reached; both transports keep the same contract.
 
-Read next: http1.py, the default, and httpx2.py, for proxies and HTTP/2. tests/transport holds the contract.
+Read next: http1.py, the default, and over_httpx2.py, for proxies and HTTP/2. tests/transport holds the contract.
 """
 
 from __future__ import annotations
