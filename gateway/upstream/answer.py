@@ -19,6 +19,8 @@ __all__ = ["HIGH_WATER", "Answer", "Wire"]
 #: Unread bytes above which the connection is asked to stop reading.
 HIGH_WATER = 256 * 1024
 
+#: Chunks that may lie in a list before they are joined: a chunk of one byte takes forty in a list.
+MANY = 1024
 BODYLESS = frozenset({204, 304})
 #: Headers that say how a body is to be read.
 FRAMING = frozenset({b"content-length", b"transfer-encoding", b"content-encoding"})
@@ -72,6 +74,7 @@ class Answer:
         self._loop = loop
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._chunks: list[bytes] = []
+        self._packed = bytearray()
 
     def __repr__(self) -> str:
         state = "failed" if self._error else "complete" if self._complete else "under way"
@@ -82,10 +85,7 @@ class Answer:
     async def head(self, timeout: float) -> None:
         """Wait until status and headers are there, ``timeout`` seconds in all."""
         if not self._head_done and self._error is None:
-            until = self._loop.time() + timeout
             await self._wait(timeout, "first_byte")
-            while not self._head_done and self._error is None:
-                await self._wait(until - self._loop.time(), "first_byte")
         if self._error is not None:
             raise self._error
 
@@ -97,7 +97,7 @@ class Answer:
             if self._error is not None:
                 raise self._error
             await self._wait(timeout, "stall")
-        return self._take()
+        return bytes(self._packed + self._take()) if self._packed else self._take()
 
     async def next(self, timeout: float) -> bytes:
         """What has come since; see Response.next."""
@@ -185,11 +185,21 @@ class Answer:
             self._violated(str(error))
         if self._complete:
             self._parser = None  # it holds our methods: without this, every answer would wait for the cycle collector
-        if self._head_done:
+        if self._head_done:  # not before: whoever waits for the head has one time for all of it
             self._wake()
+        if len(self._chunks) > MANY:
+            self._pack()
         if self._unread > HIGH_WATER and not (self._whole or self._paused or self._complete):
             self._paused = True
             self._wire.pause()
+
+    def _pack(self) -> None:
+        joined = b"".join(self._chunks)
+        self._chunks.clear()
+        if self._whole:
+            self._packed += joined
+        else:
+            self._chunks.append(joined)
 
     def eof(self) -> None:
         """The peer has ended its side in good order."""

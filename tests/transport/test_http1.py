@@ -9,6 +9,7 @@ import asyncio
 import gc
 import re
 import ssl
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -93,6 +94,50 @@ async def test_what_never_comes_to_an_end_is_a_protocol_violation(transport: Htt
         await provider.until(lambda: len(provider.closed) == 1)
 
 
+async def test_a_line_that_is_too_long_is_refused_before_it_ends(transport: Http1) -> None:
+    async with peer(Says(b"HTTP/1.1 200 OK\r\nx: ", b"v" * 9000, b"v" * 9000)) as provider:
+        with pytest.raises(ProtocolViolation, match="line in the head of the answer is over the limit of 16384 B"):
+            await ask(transport, provider.endpoint())
+
+
+async def test_what_an_interim_head_says_of_its_body_is_not_said_of_the_answer(transport: Http1) -> None:
+    interim = b"HTTP/1.1 103 Early Hints\r\ncontent-length: 5\r\n\r\n"
+    async with peer(Says(interim, b"HTTP/1.1 200 OK\r\n\r\nto the end", stay=False)) as provider:
+        assert await (await ask(transport, provider.endpoint())).read(5.0) == b"to the end"
+
+
+async def test_bytes_that_come_before_a_whole_answer_was_taken_end_the_connection(transport: Http1) -> None:
+    async def script(line: Line) -> None:
+        await line.answer(await line.request())
+        await line.say(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged")
+        await line.gone()
+
+    async with peer(script) as provider:
+        for n in range(2):
+            response = await ask(transport, provider.endpoint(), b"%d" % n)
+            await asyncio.sleep(0.01)
+            assert await response.read(5.0) == b"%d" % n
+        assert len(provider.lines) == 2
+
+
+@pytest.mark.parametrize("given", ["a connection", "a place"])
+async def test_who_leaves_just_when_it_is_his_turn_passes_it_on(transport: Http1, given: str) -> None:
+    async with peer(echo) as provider:
+        endpoint = provider.endpoint(cap=1)
+        holder = await ask(transport, endpoint)
+        first, second = (asyncio.create_task(ask(transport, endpoint, word)) for word in (b"first", b"second"))
+        await asyncio.sleep(0.01)
+        if given == "a connection":
+            await holder.read(5.0)
+        else:
+            holder.close()
+        first.cancel()
+        assert await (await second).read(5.0) == b"second"
+        assert await (await ask(transport, endpoint, b"third")).read(5.0) == b"third"
+        assert first.cancelled()
+        assert len(provider.lines) == (1 if given == "a connection" else 2)
+
+
 async def test_a_trailer_is_not_a_header_of_this_answer_nor_of_the_next(transport: Http1) -> None:
     first = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx-evil: 1\r\n\r\n"
 
@@ -147,6 +192,18 @@ async def test_what_is_unread_stays_near_the_high_water_mark(transport: Http1) -
         unread = int(re.findall(r"(\d+) B unread", repr(response))[0])
         assert HIGH_WATER < unread <= 2 * HIGH_WATER + 65536
         assert await response.read(5.0) == bytes(30_000_000)
+
+
+async def test_a_body_in_tiny_chunks_takes_little_more_memory_than_its_bytes(transport: Http1) -> None:
+    raw = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"2\r\nxy\r\n" * 200_000
+    async with peer(Says(raw, b"0\r\n\r\n")) as provider:
+        response = await ask(transport, provider.endpoint())
+        tracemalloc.start()
+        try:
+            assert await response.read(5.0) == b"xy" * 200_000
+            assert tracemalloc.get_traced_memory()[1] < 12_000_000
+        finally:
+            tracemalloc.stop()
 
 
 async def test_an_answer_leaves_nothing_for_the_cycle_collector(transport: Http1) -> None:
