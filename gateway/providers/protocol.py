@@ -57,6 +57,11 @@ class Feed(Interface):
     finish: str | None
     output_bytes: int
 
+    @property
+    def complete(self) -> bool:
+        """Whether every choice that was begun has finished: only usage can still come, and silence is an end."""
+        ...
+
     def feed(self, data: bytes) -> Piece:
         """Take bytes, cut anywhere; give whole events for the client. The final ``[DONE]`` is never among them."""
         ...

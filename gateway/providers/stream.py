@@ -28,6 +28,7 @@ DONE: Final = b"[DONE]"
 BEFORE: Final = b"data: "
 AFTER: Final = b"\n\n"
 BETWEEN: Final = AFTER + BEFORE
+MAX_HELD: Final = 16
 ENVELOPE: Final = ("id", "object", "created", "model", "service_tier", "system_fingerprint")
 
 
@@ -198,7 +199,7 @@ class Stream:
         if not (body.get("id") and body.get("model")):
             changed = True
             if not self._identify(body):
-                self._held.append(body)
+                self._hold(body)
                 return None
         changed |= self._take_usage(body)
         self._rough = changed
@@ -217,6 +218,13 @@ class Stream:
         if body is not self._tail:
             out.append(msgspec.json.encode(body) if event is None or b"\n" in event else event)
         return chunk, out
+
+    def _hold(self, body: Body) -> None:
+        """Keep a chunk that has no ``id`` and no content until the stream has one; a few come first at most."""
+        if len(self._held) < MAX_HELD:
+            self._held.append(body)
+        else:
+            self.skipped += 1
 
     def _identify(self, body: Body) -> bool:
         """Give a chunk without an ``id`` the stream's, or one of ours where there is none and content cannot wait."""

@@ -264,6 +264,15 @@ def test_a_first_chunk_without_identity_takes_that_of_the_next() -> None:
     assert delivered.events == [{**ENVELOPE, "choices": [], "prompt_filter_results": [1]}, *HELLO]
 
 
+def test_chunks_without_identity_or_content_do_not_pile_up() -> None:
+    feed = stream()
+    empty = sse({"choices": []}, done=False)
+    for _ in range(50):
+        assert feed.feed(empty) == Piece()
+    assert feed.skipped == 34
+    assert len(deliver(feed, sse(*HELLO)).events) == 16 + len(HELLO)
+
+
 def test_a_stream_without_any_id_gets_one() -> None:
     delivered = run(*(without(event, "id", "model", "created") for event in HELLO))
     assert {event["id"] for event in delivered.events} == {"chatcmpl-" + "0" * 32}
