@@ -548,12 +548,12 @@ async def test_a_slow_body_that_never_stalls_is_read(transport: Transport) -> No
         await line.request()
         await line.say(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n")
         for _ in range(8):
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.06)
             await line.say(b"x")
         await line.gone()
 
     async with peer(script) as provider:
-        assert await (await ask(transport, provider.endpoint())).read(0.2) == b"x" * 8
+        assert await (await ask(transport, provider.endpoint())).read(0.4) == b"x" * 8
 
 
 # --- leaving ----------------------------------------------------------------------------------------------------
