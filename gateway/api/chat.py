@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.api.body import judge, tags_of
 from gateway.api.heads import about, about_error
+from gateway.api.protocol import WHOLE
 from gateway.errors import (
     BadRequest,
     Failure,
@@ -26,7 +27,7 @@ from gateway.money import usd
 from gateway.providers.protocol import Answer
 from gateway.reliability.failures import to_client
 from gateway.story import Story
-from gateway.types import Call, World
+from gateway.types import Call, Server, World
 
 __all__ = ["Chat", "Receive", "Scope", "Send"]
 
@@ -42,12 +43,14 @@ STREAM: Final = (
 )
 DONE: Final = b"data: [DONE]\n\n"
 MAX_DEADLINE_S: Final = 3600.0
+#: Bytes a second that a body must bring, beyond the time that it has in any case.
+SLOWEST: Final = 1024
 
 
 class Chat:
     """One request. Its steps are those of pipeline.Conversation."""
 
-    __slots__ = ("_headers", "_receive", "_send", "credential", "id", "received_at", "started")
+    __slots__ = ("_headers", "_receive", "_send", "_whole", "credential", "id", "received_at", "started")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, id: str, received_at: float) -> None:
         self.id = id
@@ -55,6 +58,7 @@ class Chat:
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self._receive = receive
         self._send = send
+        self._whole = WHOLE in scope
         self.credential = _credential(self._headers)
         self.started = False
 
@@ -137,36 +141,38 @@ class Chat:
         if (encoding := headers.get(b"content-encoding")) not in (None, b"identity"):
             raise UnsupportedMedia(f"Content-Encoding {_shown(encoding)} is not read here: send the body as it is.")
         # Strict, because a page in a browser may send anything but JSON to a gateway on its user's machine unasked.
-        if b"json" not in (kind := headers.get(b"content-type", b"")):
+        if b"json" not in (kind := headers.get(b"content-type", b"")).lower():
             raise UnsupportedMedia(f"Content-Type {_shown(kind)} is not read here: send application/json.")
         length = headers.get(b"content-length")
         if length is not None and (not length.isdigit() or int(length[:20]) > limit):
             raise _too_large(limit)
-        message = await self._receive()
-        if not message.get("more_body"):
-            data: bytes = message.get("body", b"")
-            if len(data) > limit:
-                raise _too_large(limit)
-            return data
-        return await self._rest(message, world)
+        if not self._whole:
+            return await self._slowly(world.server)
+        data: bytes = (await self._receive()).get("body", b"")
+        if len(data) > limit:
+            raise _too_large(limit)
+        return data
 
-    async def _rest(self, message: MutableMapping[str, Any], world: World) -> bytes:
-        parts: list[bytes] = []
-        size = 0
+    async def _slowly(self, server: Server) -> bytes:
+        """A body that comes in pieces, as long as they come fast enough."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        data = bytearray()
         try:
-            async with asyncio.timeout(world.server.body_timeout_s):
+            async with asyncio.timeout(server.body_timeout_s) as patience:
                 while True:
+                    message = await self._receive()
                     if message["type"] == "http.disconnect":
                         raise BadRequest("The client left before the request was complete.", code="incomplete_request")
-                    parts.append(message["body"])
-                    size += len(message["body"])
-                    if size > world.server.max_body:
-                        raise _too_large(world.server.max_body)
+                    data += message["body"]
+                    if len(data) > server.max_body:
+                        raise _too_large(server.max_body)
                     if not message["more_body"]:
-                        return b"".join(parts)
-                    message = await self._receive()
+                        return bytes(data)
+                    patience.reschedule(started + server.body_timeout_s + len(data) / SLOWEST)
         except TimeoutError:
-            raise RequestTimeout(f"The request body did not arrive within {world.server.body_timeout_s:g} s.") from None
+            waited = loop.time() - started
+            raise RequestTimeout(f"Of the request body only {len(data)} bytes arrived in {waited:.3g} s.") from None
 
     def _deadline(self) -> float | None:
         """The caller's own patience, in seconds from now, where a header says it."""

@@ -49,7 +49,7 @@ def about_error(error: GatewayError) -> Headers:
         head.append((b"retry-after-ms", b"%d" % (error.retry_after_s * 1000)))
     if error.status == 401:
         head.append((b"www-authenticate", b"Bearer"))
-    if error.status in (408, 413):
+    if error.status == 408:
         head.append((b"connection", b"close"))
     return head
 

@@ -3,6 +3,9 @@
 Read next: edge.py, the application behind it. What is added: a time limit for heads and for silent connections,
 bounds on URL and headers, exactly one Host, errors in the envelope, the end of a request whose client has left,
 and the end of a connection whose client does not read.
+
+A client that closes its sending side after its request counts as gone: on the wire it looks the same, and to go on
+paying for an answer that nobody reads is worse than to refuse the few who half-close.
 """
 
 from __future__ import annotations
@@ -14,20 +17,25 @@ from typing import Any, Final, cast
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gateway.api.cycle import Cycle
 from gateway.errors import envelope
 
-__all__ = ["LEAVE", "ClientProtocol"]
+__all__ = ["LEAVE", "WHOLE", "ClientProtocol"]
 
 #: Where a handler puts, in its scope, what is to be called when its client leaves.
 LEAVE: Final = "gateway.leave"
+#: In the scope of a request whose body is here, so that nothing need be timed.
+WHOLE: Final = "gateway.whole"
 
 MAX_URL: Final = 8 * 1024
 MAX_HEAD: Final = 32 * 1024
 MAX_HEADERS: Final = 100
+MAX_PIPELINED: Final = 64
 IDLE_WRITE_S: Final = 60.0
+LINGER_S: Final = 2.0
 
 _HOST: Final = re.compile(rb"[^/\\?#@ \t]{1,255}")
 
@@ -40,15 +48,18 @@ class ClientProtocol(HttpToolsProtocol):
     """One connection of a client."""
 
     _in_head = False
-    _head_size = 0
+    #: Bytes since the last request was complete or its body grew: what a head or a trailer has cost so far.
+    _loose = 0
     _url_size = 0
     _refusal: tuple[int, str, str] | None = None
     _head_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
+    _serving: RequestResponseCycle | None = None
 
-    def __init__(self, *args: Any, head_timeout_s: float, **more: Any) -> None:
+    def __init__(self, *args: Any, head_timeout_s: float, idle_write_s: float = IDLE_WRITE_S, **more: Any) -> None:
         super().__init__(*args, **more)
         self._head_timeout_s = head_timeout_s
+        self._idle_write_s = idle_write_s
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -57,41 +68,40 @@ class ClientProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._stop_timers()
-        cycle = self.cycle
-        if cycle is not None and not cycle.response_complete:
-            leave: Callable[[], None] | None = cast("dict[str, Any]", cycle.scope).get(LEAVE)
+        serving = self._serving
+        if serving is not None and not serving.response_complete:
+            _disconnect(serving)
+            leave: Callable[[], None] | None = cast("dict[str, Any]", serving.scope).get(LEAVE)
             if leave is not None:
                 leave()
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
+        self._loose += len(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(400, "Upgrade is not supported: send the request without it.", "upgrade_not_supported")
         except httptools.HttpParserError:
             status, said, code = self._refusal or (400, "The request is not valid HTTP.", "invalid_http")
             self._refuse(status, said, code)
         else:
-            self._watch_head(len(data))
+            self._watch()
 
-    def _watch_head(self, size: int) -> None:
-        """A head that is not complete yet is timed and bounded; the usual one is complete and costs nothing."""
-        if not self._in_head:
+    def _watch(self) -> None:
+        """A head or trailer that is not complete yet is timed and bounded; the usual one costs nothing."""
+        if self._loose > MAX_HEAD + MAX_URL:
+            self._refuse(431, "The request headers are too large.", "headers_too_large")
+        elif not self._in_head:
             if self._head_timer is not None and self.cycle is not None:
                 self._head_timer.cancel()
                 self._head_timer = None
-            return
-        self._head_size += size
-        if self._head_size > MAX_HEAD + MAX_URL:
-            self._refuse(431, "The request headers are too large.", "headers_too_large")
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(self._head_timeout_s, self._too_slow)
 
     def on_message_begin(self) -> None:
+        # Here and not where bytes come: neither the rest of a refused body nor stray line ends keep a connection.
+        self._unset_keepalive_if_required()
         super().on_message_begin()
         self._in_head = True
-        self._head_size = self._url_size = 0
+        self._url_size = 0
 
     def on_url(self, url: bytes) -> None:
         self._url_size += len(url)
@@ -102,8 +112,8 @@ class ClientProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """As uvicorn's, without websockets, root paths and connection limits, and with a Cycle of ours."""
-        self._in_head = False
         self._check_head()
+        self._in_head = False
         version = self.parser.get_http_version()
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
@@ -113,6 +123,8 @@ class ClientProtocol(HttpToolsProtocol):
         scope["path"] = unquote(path) if "%" in path else path
         scope["raw_path"] = url.path
         scope["query_string"] = url.query or b""
+        # What comes now is a trailer: no header of a request whose head was judged.
+        self.headers = []
         before = self.cycle
         self.cycle = Cycle(
             scope=self.scope,
@@ -124,7 +136,8 @@ class ClientProtocol(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            # Who is refused before being told to continue may never send the body: no telling what comes next.
+            keep_alive=version != "1.0" and self.parser.should_keep_alive() and not self.expect_100_continue,
             on_response=self.on_response_complete,
         )
         if before is None or before.response_complete:
@@ -134,8 +147,32 @@ class ClientProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._serving = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_body(self, body: bytes) -> None:
+        self._loose = 0
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        self._loose = 0
+        cycle = self.cycle
+        cycle.more_body = False
+        cast("dict[str, Any]", cycle.scope)[WHOLE] = True
+        cycle.message_event.set()
+        if cycle is self._serving:
+            # Or nobody would notice when the client leaves.
+            self.flow.resume_reading()
+
     def _check_head(self) -> None:
-        """Bounds on the headers, and exactly one Host that is one."""
+        """Bounds on the headers, exactly one Host that is one, and no other protocol."""
         size = 0
         hosts: list[bytes] = []
         for name, value in self.headers:
@@ -146,6 +183,12 @@ class ClientProtocol(HttpToolsProtocol):
             said = f"The request has more than {MAX_HEADERS} headers or {MAX_HEAD} bytes of them."
             self._refusal = (431, said, "headers_too_large")
             raise _Refused
+        if self.parser.should_upgrade():
+            said = "Upgrade is not supported: send the request without it."
+            self._refusal = (400, said, "upgrade_not_supported")
+            raise _Refused
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise _Refused
         if not hosts and self.parser.get_http_version() == "1.0":
             return
         if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
@@ -155,7 +198,7 @@ class ClientProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._write_timer is None:
-            self._write_timer = self.loop.call_later(IDLE_WRITE_S, self.transport.abort)
+            self._write_timer = self.loop.call_later(self._idle_write_s, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -176,9 +219,17 @@ class ClientProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: int, said: str, code: str) -> None:
         """Answer and close: what follows on this connection cannot be trusted."""
-        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
-            self.transport.abort()
-            return
+        serving = self._serving
+        if serving is not None and not serving.response_complete:
+            if serving is not self.cycle or not serving.more_body:
+                # The answer to an earlier request is still owed: the connection ends with that one.
+                serving.keep_alive = False
+                self.pipeline.clear()
+                return
+            if serving.response_started:
+                self.transport.abort()
+                return
+            _disconnect(serving)
         body = envelope(said, "invalid_request_error", None, code)
         head = [
             (b"content-type", b"application/json"),
@@ -187,10 +238,28 @@ class ClientProtocol(HttpToolsProtocol):
         ]
         lines = b"".join([name + b": " + value + b"\r\n" for name, value in head])
         self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + body)
-        self.transport.close()
+        self.transport.write_eof()
+        self.transport.set_protocol(_Lingering(self))
 
     def _stop_timers(self) -> None:
         for timer in (self._head_timer, self._write_timer):
             if timer is not None:
                 timer.cancel()
         self._head_timer = self._write_timer = None
+
+
+class _Lingering(asyncio.Protocol):
+    """Takes what a refused client still sends: to close at once would reset the connection under the refusal."""
+
+    def __init__(self, refused: ClientProtocol) -> None:
+        self._refused = refused
+        self._timer = refused.loop.call_later(LINGER_S, refused.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+        self._refused.connection_lost(exc)
+
+
+def _disconnect(cycle: RequestResponseCycle) -> None:
+    cycle.disconnected = True
+    cycle.message_event.set()
