@@ -7,10 +7,13 @@ RUN_STAMP  := $(VENV)/.run-installed
 TEST_STAMP := $(VENV)/.test-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check dashboards format lock clean
+.PHONY: help run test dashboards conformance replay format lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+run: $(RUN_STAMP)  ## start the gateway on 127.0.0.1:8080 with what it finds here, else with simulated models
+	@$(BIN)/signalbox demo --config config/minimal.yaml
 
 test: $(TEST_STAMP)  ## check everything: style, types, structure, behaviour
 	@$(BIN)/ruff format --check .

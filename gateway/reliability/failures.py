@@ -30,8 +30,7 @@ class Meaning(Struct, frozen=True):
     another model. ``cool_s``: seconds for which ``cools`` is left alone, None for not at all.
     ``client_status``, ``client_type``, ``client_code``, ``sentence``: what the client sees when nothing is left;
     None for a status, type or code that is the provider's own, which ``passes`` then lets through with the message.
-    ``should_retry``: the ``x-should-retry`` that the client's SDK obeys; ``retry_s``: the wait it is told of when
-    the provider named none.
+    ``retry_s``: the wait that the client is told of when the provider named none; None where waiting does not help.
     """
 
     same_target: Literal["never", "once", "wait"]
@@ -43,7 +42,6 @@ class Meaning(Struct, frozen=True):
     cool_s: float | None = None
     cools: Literal["deployment", "account"] = "deployment"
     passes: bool = False
-    should_retry: bool = False
     retry_s: float | None = None
 
 
@@ -62,7 +60,6 @@ MEANING: Final[Mapping[FailureKind, Meaning]] = {
         "upstream_overloaded",
         "the provider could not serve the request; try again shortly",
         cool_s=0,
-        should_retry=True,
         retry_s=1.0,
     ),
     "silent": Meaning(
@@ -76,7 +73,6 @@ MEANING: Final[Mapping[FailureKind, Meaning]] = {
         "upstream_rate_limited",
         "the provider's rate limit is reached; try again later",
         cool_s=5.0,
-        should_retry=True,
         retry_s=5.0,
     ),
     "quota": Meaning(
@@ -293,17 +289,15 @@ def to_client(failure: Failure, *, retry_after_s: float | None = None) -> Upstre
     """
     meaning = MEANING[failure.kind]
     wait = retry_after_s if retry_after_s is not None else failure.retry_after_s
-    error = UpstreamFailed(
+    return UpstreamFailed(
         failure,
         status=meaning.client_status or client_status(failure),
         type=(failure.type if meaning.passes else None) or meaning.client_type,
         code=(failure.code if meaning.passes else None) or meaning.client_code,
         message=failure.message if meaning.passes else spoken(meaning, failure),
         param=failure.param if meaning.passes else None,
-        retry_after_s=(wait if wait is not None else meaning.retry_s) if meaning.should_retry else None,
+        retry_after_s=wait if wait is not None and meaning.retry_s is not None else meaning.retry_s,
     )
-    error.should_retry = meaning.should_retry
-    return error
 
 
 def client_status(failure: Failure) -> int:

@@ -49,7 +49,7 @@ def test_only_what_a_wait_can_cure_asks_the_client_to_retry() -> None:
     def which(names: str) -> set[str]:
         return {kind for kind, m in MEANING.items() if getattr(m, names)}
 
-    assert which("should_retry") == {"overloaded", "rate"}
+    assert which("retry_s") == {"overloaded", "rate"}
     assert which("passes") == {"context", "filter", "client"}
     assert {kind for kind, m in MEANING.items() if m.cools == "account"} == {"quota", "auth"}
 
@@ -272,7 +272,7 @@ def test_a_refusal_of_our_credentials_is_never_the_clients() -> None:
 
 def test_a_limit_reaches_the_client_with_its_wait() -> None:
     error = to_client(failure(429, {}, retry_after="3"))
-    assert (error.status, error.retry_after_s, error.should_retry) == (429, 3.0, True)
+    assert (error.status, error.retry_after_s, error.should_retry) == (429, 3.0, False)
     assert to_client(failure(429, {}), retry_after_s=0.5).retry_after_s == 0.5
     assert to_client(failure(503, {})).retry_after_s == MEANING["overloaded"].retry_s
     assert to_client(failure(402, {}, retry_after="3")).retry_after_s is None
