@@ -13,7 +13,7 @@ import msgspec
 from gateway import __version__
 from gateway.errors import Failure
 from gateway.providers.protocol import Answer, Headers
-from gateway.providers.repairs import Body
+from gateway.providers.repairs import Body, fitted
 from gateway.providers.rows import Row
 from gateway.providers.shapes import UNREADABLE, WHOLE, Choice, Message, Whole, content_of, usage_of
 from gateway.providers.stream import Stream, decoded, fault_in, is_utf8
@@ -120,7 +120,7 @@ class OpenAI:
         body["model"] = body.get("model") or deployment.model
         self.row.repairs.apply(body)
         try:
-            whole = msgspec.convert(body, Whole)
+            whole, _ = fitted(body, self.row.repairs, Whole)
         except msgspec.ValidationError as error:
             missing = any(not choice.get("finish_reason") for choice in body["choices"])
             return Failure(kind="truncated" if missing else "garbage", message=f"the answer is not whole: {error}")

@@ -8,17 +8,18 @@ place in a valid answer moves to a member of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from gateway.providers.shapes import FINISH, TIERS
 
-__all__ = ["ANSWER", "CHUNK", "Body", "Repair", "Repairs", "calls"]
+__all__ = ["ANSWER", "CHUNK", "Body", "Repair", "Repairs", "calls", "fitted"]
 
 Body = dict[str, Any]
 Repair = Callable[[Body], bool]
+Shape = TypeVar("Shape")
 
 
 class Repairs(Struct, frozen=True):
@@ -347,3 +348,16 @@ CHUNK: Final = Repairs(
     choice=(delta_present, finish_present, finish_known, logprobs_null),
     part=(nulls_absent, content_text, reasoning_spelled, tool_typed, tool_arguments),
 )
+
+
+def fitted(body: Body, known: Repairs, shape: type[Shape]) -> tuple[Shape, bool]:
+    """A body after the ``known`` repairs as a valid answer or chunk, and whether it took more than those.
+
+    Providers change without notice: what still does not fit gets every repair there is. Raises ValidationError when
+    that does not help either.
+    """
+    try:
+        return msgspec.convert(body, shape), False
+    except msgspec.ValidationError:
+        (ANSWER if known.name == ANSWER.name else CHUNK).apply(body)
+        return msgspec.convert(body, shape), True

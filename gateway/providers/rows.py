@@ -24,7 +24,8 @@ class Row(Struct, frozen=True, kw_only=True, eq=False):
     ``path`` follows the base address; ``per_deployment`` is the path before it where the model stands in the address.
     ``include_usage``: it knows ``stream_options``, and reports usage in a stream only when asked to.
     ``rename`` and ``drop`` are members of requests that it calls otherwise, or refuses.
-    ``repairs`` and ``chunk_repairs`` are what its answers and chunks need; an answer that is valid is not touched.
+    ``repairs`` and ``chunk_repairs`` are what its answers and chunks are known to need: a valid one is not touched,
+    and one that these do not make valid gets all there are.
     ``finish_by_done``: its streams name no finish reason, and ``[DONE]`` alone ends them.
     """
 

@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.errors import Failure
 from gateway.providers.protocol import Piece
-from gateway.providers.repairs import Body, calls
+from gateway.providers.repairs import Body, calls, fitted
 from gateway.providers.rows import Row
 from gateway.providers.shapes import CHUNK, UNREADABLE, Chunk, Tokens, content_of, usage_of
 from gateway.providers.sse import EventTooLarge, Splitter
@@ -208,7 +208,7 @@ class Stream:
     def _converted(self, body: Body, event: bytes | None) -> Failure | tuple[Chunk, list[bytes]] | None:
         """A repaired body as a chunk; ``event`` are its bytes when nothing had to change."""
         try:
-            chunk = msgspec.convert(body, Chunk)
+            chunk, surprised = fitted(body, self._row.chunk_repairs, Chunk)
         except msgspec.ValidationError as error:
             return Failure(kind="garbage", message=f"a chunk of the stream is not one: {error}")
         if not self._id:
@@ -216,7 +216,7 @@ class Stream:
         out = [msgspec.json.encode(held) for held in self._held if self._identify(held)]
         self._held.clear()
         if body is not self._tail:
-            out.append(msgspec.json.encode(body) if event is None or b"\n" in event else event)
+            out.append(msgspec.json.encode(body) if surprised or event is None or b"\n" in event else event)
         return chunk, out
 
     def _hold(self, body: Body) -> None:

@@ -343,6 +343,23 @@ def test_no_json_whatever_breaks_a_reader(kind: str, path: tuple[Any, ...], valu
     assert all(event["object"] == ENVELOPE["object"] for event in delivered.events)
 
 
+@every
+def test_a_provider_may_begin_to_err_in_ways_that_its_row_does_not_know(kind: str) -> None:
+    odd = {**chunk({"role": None, "content": "x"}), "service_tier": "brand-new", "object": "chunk", "created": 1.5}
+    del odd["choices"][0]["finish_reason"]
+    delivered = deliver(protocol_of(kind).feed(make.call(stream=True), target(kind)), sse(odd, *CHUNKS))
+    assert delivered.done
+    assert delivered.events[0] == {
+        **chunk({"content": "x"}),
+        "created": 1,
+        "service_tier": None,
+        "native_service_tier": "brand-new",
+    }
+    got = parse(kind, answer({"role": "model"}, service_tier="brand-new"))
+    assert isinstance(got, Answer)
+    assert json.loads(got.body) == answer(service_tier=None, native_service_tier="brand-new")
+
+
 # --- fault ------------------------------------------------------------------------------------------------------
 
 
