@@ -5,7 +5,6 @@ Read next: chat.py, which reads it off the wire; ../intent/features.py, which re
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from gateway.config.addresses import privacy
 from gateway.errors import BadRequest
 
 __all__ = ["judge", "tags_of"]
@@ -97,8 +97,11 @@ class _Chat(Struct):
     reasoning_effort: str | None = None
 
 
+#: Members of a content part that a provider would fetch from.
+LINKS: Final = frozenset({"image_url", "video_url", "audio_url", "file_url"})
+
 _decode: Final = msgspec.json.Decoder().decode
-_check: Final = msgspec.json.Decoder(_Chat).decode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 def judge(body: bytes) -> dict[str, Any]:
@@ -109,8 +112,11 @@ def judge(body: bytes) -> dict[str, Any]:
     """
     try:
         fields = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from None
+    except UnicodeDecodeError:
+        raise BadRequest("The request body is not valid UTF-8.", code="invalid_json") from None
+    except msgspec.DecodeError as error:
+        what = str(error).partition(" - at `$")[0]
+        raise BadRequest(f"The request body is not valid JSON: {what}.", code="invalid_json") from None
     except RecursionError:
         raise _too_deep() from None
     if type(fields) is not dict:
@@ -122,22 +128,21 @@ def judge(body: bytes) -> dict[str, Any]:
         name = min(FORBIDDEN.intersection(fields))
         raise BadRequest(f"{name} cannot be set by a request: providers are configured by the operator.", param=name)
     try:
-        _check(body)
+        msgspec.convert(fields, _Chat)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
-    if b"image_url" in body:
-        _refuse_urls(fields["messages"])
+    _refuse_links(fields["messages"])
     return fields
 
 
 def _invalid(said: str) -> BadRequest:
     """msgspec says ``Expected `str`, got `int` - at `$.messages[0].role` ``; clients want the member by itself."""
-    what, _, path = said.partition(" - at `$")
+    what, _, path = said.rpartition(" - at `$") if said.endswith("`") and " - at `$" in said else (said, "", "")
     param = path.rstrip("`").lstrip(".") or None
     if missing := re.match(r"Object missing required field `(\w+)`", what):
         param = f"{param}.{missing[1]}" if param else missing[1]
         return BadRequest(f"Missing required parameter: {param}.", code="missing_required_parameter", param=param)
-    return BadRequest(f"Invalid value for {param}: {what}.", code="invalid_value", param=param)
+    return BadRequest(f"Invalid value for {param}: {what[:120]}.", code="invalid_value", param=param)
 
 
 def _too_deep() -> BadRequest:
@@ -157,9 +162,14 @@ def _refuse_depth(fields: dict[str, Any]) -> None:
 
 def _refuse_duplicates(body: bytes, fields: dict[str, Any]) -> None:
     """Keys that came twice are lost in a dict, and with them two quotes; only then is it worth an exact parser."""
-    if body.count(b'"') == msgspec.json.encode(fields).count(b'"') and b"\\u0022" not in body:
+    again = _encode(fields)
+    if again == body:
         return
-    json.loads(body, object_pairs_hook=_unique)
+    quotes = body.count(b'"')
+    if b"\\" in body:
+        quotes += body.count(b"\\u0022")
+    if quotes != again.count(b'"'):
+        json.loads(body, object_pairs_hook=_unique)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -171,36 +181,40 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse_urls(messages: list[dict[str, Any]]) -> None:
+def _refuse_links(messages: list[dict[str, Any]]) -> None:
     for n, message in enumerate(messages):
         content = message.get("content")
-        for m, part in enumerate(content if type(content) is list else ()):
-            image = part.get("image_url")
-            url = image.get("url") if type(image) is dict else image
-            if url is not None and (why := _why_not_url(url)):
-                raise BadRequest(why, code="invalid_image_url", param=f"messages[{n}].content[{m}].image_url")
+        if type(content) is not list:
+            continue
+        for m, part in enumerate(content):
+            for name in LINKS.intersection(part):
+                link = part[name]
+                url = link.get("url") if type(link) is dict else link
+                if url is not None and (why := _why_not(name, url)):
+                    place = f"messages[{n}].content[{m}].{name}"
+                    raise BadRequest(f"{name} {why}.", code=f"invalid_{name}", param=place)
 
 
-def _why_not_url(url: object) -> str | None:
-    """The gateway never fetches it, but a provider would: only addresses that the public network has."""
+def _why_not(name: str, url: object) -> str | None:
+    """The gateway never fetches it, but a provider would: only addresses that the public network has.
+
+    Providers read URLs each in their own way, so that what could be read in two ways is refused.
+    """
     if type(url) is not str:
-        return "image_url must be a URL."
-    if url.startswith("data:"):
+        return "must be a URL"
+    if url[:5].lower() == "data:" or (name == "file_url" and ":" not in url and "." not in url):
+        # A document may also stand there itself, in base64.
         return None
     try:
         parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna").decode()
     except ValueError:
-        return "image_url is not a valid URL."
-    if parts.scheme not in ("http", "https") or not parts.hostname or "\\" in url:
-        return "image_url must be an http, https or data URL."
-    return "image_url names a private address." if _is_private(parts.hostname) else None
-
-
-def _is_private(host: str) -> bool:
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return host == "localhost" or host.endswith((".localhost", ".internal", ".local"))
+        return "is not a valid URL"
+    if parts.scheme not in ("http", "https") or not host:
+        return "must be an http, https or data URL"
+    if re.search(r"[\x00-\x20\x7f\\]", url) or "%" in host:
+        return "is not a valid URL"
+    return "names a private address" if privacy(f"http://[{host}]" if ":" in host else f"http://{host}") else None
 
 
 def tags_of(header: str) -> Mapping[str, str]:
