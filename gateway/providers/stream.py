@@ -106,15 +106,12 @@ class Stream:
         piece = self._read(self._splitter.close())
         if piece.done or piece.failure is not None:
             return piece
-        if not self._begun and (failure := self._body_instead()) is not None:
-            return self._failed([], False, failure)
+        if not self._begun and (body := decoded(self._splitter.rest)) is not None:
+            piece = self._read([msgspec.json.encode(as_chunk(body))])
+            if piece.failure is not None:
+                return piece
         end = self._ended([], piece.content, "the stream ended before a finish reason came")
         return Piece(piece.data + end.data, end.content, end.done, end.failure)
-
-    def _body_instead(self) -> Failure | None:
-        """The error in a plain JSON body that came where a stream was asked for."""
-        body = decoded(self._splitter.rest)
-        return None if body is None else fault_in(body)
 
     def _read(self, events: list[bytes]) -> Piece:
         out: list[bytes] = []
@@ -325,6 +322,16 @@ def is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def as_chunk(body: Body) -> Body:
+    """A plain JSON body as a stream's only chunk: some servers answer whole, whatever they are asked for."""
+    choices = [dict(choice) for choice in body.get("choices") or ()]
+    if not choices or not all("message" in choice for choice in choices):
+        return body
+    for choice in choices:
+        choice["delta"] = choice.pop("message")
+    return {**body, "object": "chat.completion.chunk", "choices": choices}
 
 
 def fault_in(body: Body) -> Failure | None:

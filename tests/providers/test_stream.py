@@ -15,7 +15,7 @@ from gateway.providers.sse import MAX_EVENT
 from gateway.providers.stream import Stream
 from gateway.types import Usage
 from tests import make
-from tests.providers.streams import ENVELOPE, USAGE, Delivered, chunk, deliver, sse, usage_chunk
+from tests.providers.streams import ENVELOPE, USAGE, Delivered, answer, chunk, deliver, sse, usage_chunk
 
 
 def stream(row: Row | str = "openai_compatible", **call: Any) -> Stream:
@@ -199,6 +199,26 @@ def test_a_json_error_where_a_stream_was_asked_for_is_that_error() -> None:
     delivered = deliver(stream(), json.dumps({"error": {"message": "m", "code": 429}}, indent=1).encode())
     assert delivered.failure is not None
     assert (delivered.failure.kind, delivered.failure.in_band) == ("rate", True)
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_whole_answer_where_a_stream_was_asked_for_is_that_answer(indent: int | None) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    whole = answer({"tool_calls": [call, {**call, "id": "d"}]}, "tool_calls")
+    delivered = deliver(stream(include_usage=True), json.dumps(whole, indent=indent).encode())
+    assert (delivered.done, delivered.failure, delivered.text) == (True, None, "Hello there")
+    only, usage = delivered.events
+    assert (only["object"], only["choices"][0]["finish_reason"]) == ("chat.completion.chunk", "tool_calls")
+    assert only["choices"][0]["delta"]["tool_calls"] == [{**call, "index": 0}, {**call, "id": "d", "index": 1}]
+    assert (usage["choices"], usage["usage"]) == ([], USAGE)
+    assert delivered.feed.usage == Usage(7, 3)
+
+
+def test_a_whole_answer_that_is_cut_or_does_not_say_that_it_is_complete_is_none() -> None:
+    data = json.dumps(answer()).encode()
+    for body in (*(data[:end] for end in range(0, len(data), 7)), json.dumps(answer(finish=None)).encode()):
+        delivered = deliver(stream(), body)
+        assert (delivered.done, delivered.failure and delivered.failure.kind) == (False, "truncated")
 
 
 def test_an_error_that_is_null_is_none() -> None:
