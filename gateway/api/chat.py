@@ -163,7 +163,9 @@ class Chat:
                 while True:
                     message = await self._receive()
                     if message["type"] == "http.disconnect":
-                        raise BadRequest("The client left before the request was complete.", code="incomplete_request")
+                        raise BadRequest(
+                            "The connection ended before the request was complete.", code="incomplete_request"
+                        )
                     data += message["body"]
                     if len(data) > server.max_body:
                         raise _too_large(server.max_body)

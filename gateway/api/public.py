@@ -26,7 +26,15 @@ Ready = Callable[[], str | None]
 
 def make_public(pipeline: Pipeline, ready: Ready) -> FastAPI:
     """The application. ``ready`` says why not to send requests here, None when there is no reason."""
-    app = FastAPI(title="Signalbox", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Signalbox",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        # A redirect would be made of the Host that the client sent.
+        redirect_slashes=False,
+    )
     app.add_exception_handler(GatewayError, refuse)
     app.add_exception_handler(HTTPException, refuse_plain)
 
