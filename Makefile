@@ -24,6 +24,9 @@ test: $(TEST_STAMP)  ## check everything: style, types, structure, behaviour
 dashboards: $(TEST_STAMP)  ## check every panel of the dashboard against a real Prometheus
 	@$(BIN)/python -m pytest tests/dashboard -rs
 
+conformance: $(TEST_STAMP)  ## ask outside judges: both majors of OpenAI's SDK, and its own tests (pip and npm fetch them)
+	@$(BIN)/python -m tests.conformance $(VENV)/conformance
+
 format: $(TEST_STAMP)  ## put the code into the house style
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .

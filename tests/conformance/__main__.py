@@ -1,0 +1,87 @@
+"""`python -m tests.conformance FOLDER`: asks every outside judge, one line each; ends with 1 when one is not content.
+
+Read next: checks.py and own_tests.py, the judges. FOLDER keeps what was installed for the next time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from tests.conformance.own_tests import judge
+from tests.conformance.running import ROOT, gateway, steady
+from tests.conformance.stage import ENVIRON, stage
+from tests.conformance.workshop import Missing, Sdk, fetch_sdk, fetch_steady
+
+#: The newest release of each major when this was last looked at.
+RELEASES: Final = ("2.54.0", "3.52.0")
+SHARED: Final = Path(os.environ.get("SIGNALBOX_SHARED", ROOT.parent / "shared"))
+SPEC: Final = SHARED / "specs" / "openai-openapi-chat-embeddings-models.relaxed.json"
+
+
+class Tally:
+    """The lines said so far, by their first word."""
+
+    def __init__(self) -> None:
+        self.counts = {"ok": 0, "FAILED": 0, "skipped": 0}
+
+    def say(self, word: str, line: str) -> None:
+        """One judgement."""
+        self.counts[word] += 1
+        print(f"{word:<7} {line}", flush=True)
+
+
+async def main(folder: Path) -> int:
+    """All judges. The exit status."""
+    tally = Tally()
+    for version in RELEASES:
+        try:
+            sdk = await fetch_sdk(version, folder)
+        except Missing as why:
+            tally.say("skipped", f"openai {version}: {why}")
+            continue
+        await promises(sdk, tally)
+        await own(sdk, folder, tally)
+    counts = tally.counts
+    print(f"{counts['ok']} ok, {counts['FAILED']} failed, {counts['skipped']} skipped")
+    return 1 if counts["FAILED"] else 0
+
+
+async def promises(sdk: Sdk, tally: Tally) -> None:
+    """checks.py under this SDK."""
+    async with stage() as play, gateway(play.config, ENVIRON) as url:
+        process = await asyncio.create_subprocess_exec(
+            *(str(sdk.python), str(ROOT / "tests" / "conformance" / "checks.py"), url, play.seen),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        async for line in process.stdout:
+            word, _, rest = line.decode().rstrip().partition(" ")
+            tally.say(word, rest.strip()) if word in tally.counts else print(line.decode().rstrip())
+        if await process.wait() not in (0, 1):
+            tally.say("FAILED", f"openai {sdk.version}: checks.py ended with {process.returncode}")
+
+
+async def own(sdk: Sdk, folder: Path, tally: Tally) -> None:
+    """The SDK's own tests."""
+    name = f"openai {sdk.version}: its own tests"
+    try:
+        if not SPEC.exists():
+            raise Missing(f"{SPEC.name} is not there (SIGNALBOX_SHARED names the folder above it)")
+        command = await fetch_steady(folder)
+    except Missing as why:
+        tally.say("skipped", f"{name}: {why}")
+        return
+    async with steady(command, SPEC) as upstream:
+        result = await judge(sdk, upstream)
+    passed = f"{len(result.direct)} of {result.asked} pass directly, {len(result.through)} through the gateway"
+    tally.say("FAILED" if result.lost else "ok", f"{name}: {passed}; {result.left_out} left out")
+    for test in result.lost:
+        print(f"        only through the gateway: {test}")
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(Path(sys.argv[1]).resolve())))

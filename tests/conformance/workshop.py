@@ -1,0 +1,84 @@
+"""What the judges need, fetched once by pip and npm, pinned: a place for each SDK, its tests, a mock of the API.
+
+Read next: running.py, which starts servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tarfile
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+__all__ = ["Missing", "Sdk", "fetch_sdk", "fetch_steady"]
+
+TOOLS: Final = (
+    "pytest==9.2.0",
+    "pytest-asyncio==1.5.0",
+    "pytest-xdist==3.8.0",
+    "respx==0.23.1",
+    "rich==15.0.0",
+)
+STEADY: Final = "@stdy/cli@0.22.2"
+
+
+class Missing(Exception):
+    """A judge cannot be asked here; the message says why."""
+
+
+class Sdk(Struct, frozen=True):
+    """One release of OpenAI's SDK: the python that has it, and the folder with its own tests."""
+
+    version: str
+    python: Path
+    tests: Path
+
+
+async def fetch_sdk(version: str, into: Path) -> Sdk:
+    """Install a release and unpack its source. Raises Missing when pip cannot."""
+    place = into / f"openai-{version}"
+    sdk = Sdk(version, place / "bin" / "python", place / "source")
+    if not sdk.tests.exists():
+        shutil.rmtree(place, ignore_errors=True)
+        pip = (str(sdk.python), "-m", "pip", "--disable-pip-version-check")
+        await run(sys.executable, "-m", "venv", str(place))
+        await run(*pip, "install", "--quiet", f"openai[aiohttp]=={version}", *TOOLS)
+        await run(
+            *pip, "download", "--quiet", "--no-deps", "--no-binary=openai", f"--dest={place}", f"openai=={version}"
+        )
+        unpack(place / f"openai-{version}.tar.gz", sdk.tests)
+    return sdk
+
+
+async def fetch_steady(into: Path) -> Path:
+    """Install the mock server that the SDK's own tests are written for. Raises Missing when npm cannot."""
+    command = into / "steady" / "node_modules" / ".bin" / "steady"
+    if not command.exists():
+        if shutil.which("npm") is None:
+            raise Missing("there is no npm to install the mock server with")
+        (into / "steady").mkdir(parents=True, exist_ok=True)
+        await run("npm", "install", "--silent", "--no-audit", "--no-fund", f"--prefix={into / 'steady'}", STEADY)
+    return command
+
+
+async def run(*command: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    said, _ = await process.communicate()
+    if process.returncode:
+        raise Missing(f"{' '.join(command[:4])} … failed: {said.decode(errors='replace').strip()[-300:]}")
+
+
+def unpack(archive: Path, to: Path) -> None:
+    """The source of a release. It appears under its name only when it is complete."""
+    half = to.with_suffix(".half")
+    with tarfile.open(archive) as source:
+        source.extractall(half, filter="data")
+    (only,) = half.iterdir()
+    only.rename(to)
+    half.rmdir()
