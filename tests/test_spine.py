@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import time
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Iterator
 from typing import Any
 
 import httpx2
@@ -14,9 +15,19 @@ import pytest
 
 from gateway.config.discover import simulated_world_parts
 from gateway.config.load import load_text
-from gateway.testing.faults import Silence
+from gateway.testing.acts import Act, Send, Wait
+from gateway.testing.faults import Fault, Silence
+from gateway.testing.prompt import Prompt
 from gateway.testing.script import Pace, Script
 from tests.gateway import BODY, against, serving
+
+
+class SilentAfterFinish:
+    """The finish reason comes; then neither ``[DONE]`` nor the end of the connection."""
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        for act in acts:
+            yield Wait(math.inf) if isinstance(act, Send) and act.part == "done" else act
 
 
 async def take(stream: AsyncIterable[Any], into: list[Any]) -> None:
@@ -113,6 +124,16 @@ async def test_a_stream_that_is_cut_after_content_is_never_a_success() -> None:
         assert (record.outcome, record.error) == ("upstream_error", "truncated")
         assert record.usage
         assert record.usage.estimated
+
+
+@pytest.mark.parametrize("fault", ["no_done", SilentAfterFinish()])
+async def test_a_stream_that_lacks_only_its_done_is_whole(fault: Fault | str) -> None:
+    async with against() as (gateway, provider):
+        provider.script("a", Script(fault=fault, text="one two three"))
+        text = (await gateway.chat({**BODY, "stream": True})).text
+        assert text.endswith("data: [DONE]\n\n")
+        (record,) = await gateway.settled(1)
+        assert (record.outcome, record.total_s < 5) == ("ok", True)
 
 
 @pytest.mark.parametrize("stream", [False, True])

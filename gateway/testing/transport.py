@@ -143,6 +143,10 @@ class SimulatedResponse:
             return True
         raise broken(self._origin)
 
+    def finish(self, within: float) -> None:
+        """As Response.finish."""
+        self.close()
+
     def close(self) -> None:
         """As Response.close."""
         self._acts = iter(())

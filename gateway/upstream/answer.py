@@ -18,6 +18,8 @@ __all__ = ["HIGH_WATER", "Answer", "Wire"]
 
 #: Unread bytes above which the connection is asked to stop reading.
 HIGH_WATER = 256 * 1024
+#: The longest rest of a body that is thrown away to keep its connection, in bytes.
+REST = 64 * 1024
 
 #: Chunks that may lie in a list before they are joined: a chunk of one byte takes forty in a list.
 MANY = 1024
@@ -60,6 +62,7 @@ class Answer:
     _touched = False
     _head_done = False
     _complete = False
+    _deaf = False
     _keep = False
     _released = False
     _paused = False
@@ -119,6 +122,17 @@ class Answer:
             self._complete = False
             self._chunks.clear()
             self._fail(Disconnected(f"{self._wire.origin}: the answer was closed by its reader before its end"))
+
+    def finish(self, within: float) -> None:
+        """Throw the rest away; see Response.finish."""
+        self._chunks.clear()
+        self._unread = 0
+        if self._complete or self._error is not None:
+            self.close()
+        elif not self._released:
+            self._deaf = True
+            self._unpause()
+            self._loop.call_later(within, self.close)
 
     def _take(self) -> bytes:
         chunks = self._chunks
@@ -185,6 +199,9 @@ class Answer:
             self._violated(str(error))
         if self._complete:
             self._parser = None  # it holds our methods: without this, every answer would wait for the cycle collector
+        if self._deaf:
+            self._overhear()
+            return
         if self._head_done:  # not before: whoever waits for the head has one time for all of it
             self._wake()
         if len(self._chunks) > MANY:
@@ -192,6 +209,14 @@ class Answer:
         if self._unread > HIGH_WATER and not (self._whole or self._paused or self._complete):
             self._paused = True
             self._wire.pause()
+
+    def _overhear(self) -> None:
+        """Bytes that nobody wants have come."""
+        self._chunks.clear()
+        if self._complete:
+            self._release()
+        elif self._unread > REST:
+            self.close()
 
     def _pack(self) -> None:
         joined = b"".join(self._chunks)

@@ -234,6 +234,10 @@ class Httpx2Response:
             raise self._fail(self._over("body", self._limits.body))
         return piece
 
+    def finish(self, within: float) -> None:
+        """As ``close``: httpx2 cannot wait for the end of a body without being awaited."""
+        self.close()
+
     def close(self) -> None:
         """End it; see Response.close."""
         if not self._done and self._error is None:

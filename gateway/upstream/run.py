@@ -37,6 +37,10 @@ BYTES_PER_TOKEN: Final = 4
 #: The most of an error answer that is read, in bytes.
 ERROR_BODY: Final = 256 * 1024
 
+#: How long usage and ``[DONE]`` may take after the finish reason, in seconds; without them the answer is whole too.
+AFTER_FINISH_S: Final = 2.0
+#: How long the end of a stream may lag behind its last event before its connection is given up, in seconds.
+LINGER_S: Final = 0.5
 #: Headers in which providers name a request; the first that is there is kept.
 REQUEST_IDS: Final = frozenset(
     b"x-request-id request-id apim-request-id x-amzn-requestid mistral-correlation-id x-generation-id".split()
@@ -166,6 +170,9 @@ class Run:
                 return current.target.protocol.fault(response.status, response.headers, body, current.target.deployment)
             current.said = feed = current.target.protocol.feed(self._call, current.target.deployment)
             failure = await self._pump(response, feed, current, client)
+            if failure is None:
+                # The last event has been read; the end of the body itself may lag behind it.
+                response.finish(LINGER_S)
             return Streamed(failure) if current.first_at is not None or failure is None else failure
         finally:
             response.close()
@@ -176,11 +183,16 @@ class Run:
         content_by = current.started_at + timeouts.first_byte
         held: list[bytes] = []
         while True:
-            limit = timeouts.stall if current.first_at is not None else content_by - self._clock()
+            if feed.complete:
+                limit = AFTER_FINISH_S
+            else:
+                limit = timeouts.stall if current.first_at is not None else content_by - self._clock()
             try:
                 data = await response.next(self._within(limit))
             except TransportError as error:
-                return _meaning(error, current)
+                if not feed.complete:
+                    return _meaning(error, current)
+                data = b""
             arrived = self._clock() if current.first_at is None else 0.0
             piece = feed.feed(data) if data else feed.close()
             if current.first_at is not None:

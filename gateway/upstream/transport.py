@@ -51,6 +51,14 @@ class Response(Protocol):
         """The bytes that have come since, at least one; ``b""`` at the end of a complete body. Raises as ``read``."""
         ...
 
+    def finish(self, within: float) -> None:
+        """No more of it is wanted, though it may not be at its end: what still comes is thrown away.
+
+        The connection can serve again if the end comes within so many seconds and is short; else it is closed. Does
+        not wait. Nothing may be asked of the response afterwards.
+        """
+        ...
+
     def close(self) -> None:
         """End it: gives the connection back if the body was taken to its end, else closes it at once. Idempotent."""
         ...

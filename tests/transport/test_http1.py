@@ -298,3 +298,45 @@ async def test_no_secret_shows_itself(transport: Http1) -> None:
     with pytest.raises(ConnectFailed) as caught:
         await ask(transport, provider.endpoint(), b"secret", Timeouts(connect=PATIENT.connect))
     assert "Bearer" not in repr(caught.value)
+
+
+async def head_and_event(line: Line) -> None:
+    await line.request()
+    await line.say(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nevent\r\n")
+
+
+async def test_a_body_whose_end_lags_keeps_its_connection_when_it_was_finished(transport: Http1) -> None:
+    ended = asyncio.Event()
+
+    async def script(line: Line) -> None:
+        await head_and_event(line)
+        await ended.wait()
+        await line.say(b"0\r\n\r\n")
+        await echo(line)
+
+    async with peer(script) as provider:
+        answer = await ask(transport, provider.endpoint())
+        assert await answer.next(1.0) == b"event"
+        answer.finish(5.0)
+        ended.set()
+        await provider.until(lambda: "1 idle" in repr(transport))
+        assert await (await ask(transport, provider.endpoint(), b"again")).read(1.0) == b"again"
+        assert len(provider.lines) == 1
+
+
+async def test_a_body_that_does_not_end_after_it_was_finished_loses_its_connection(transport: Http1) -> None:
+    async def endless(line: Line) -> None:
+        await head_and_event(line)
+        while True:
+            await line.say(b"4000\r\n" + b"x" * 0x4000 + b"\r\n")
+
+    async def silent(line: Line) -> None:
+        await head_and_event(line)
+        await line.gone()
+
+    for script, within in ((endless, 60.0), (silent, 0.01)):
+        async with peer(script) as provider:
+            answer = await ask(transport, provider.endpoint())
+            assert await answer.next(1.0)
+            answer.finish(within)
+            await provider.until(lambda: bool(provider.closed))
