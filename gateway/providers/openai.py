@@ -57,10 +57,10 @@ class OpenAI:
 
     def _target(self, path: str, deployment: Deployment) -> str:
         """The path: that of the base address, and the model's where a dated API has one for each."""
-        if self.row.per_deployment and not path.endswith("/v1"):
+        if self.row.per_deployment and not path.endswith(("/v1", "/models")) and "/deployments/" not in path:
             if deployment.account.api_version is None:
                 path += "/v1" if path.endswith("/openai") else "/openai/v1"
-            elif "/deployments/" not in path:
+            else:
                 path = path.removesuffix("/openai") + self.row.per_deployment.format(
                     model=quote(deployment.model, safe="")
                 )

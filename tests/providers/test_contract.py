@@ -87,6 +87,20 @@ def test_the_key_is_in_exactly_one_header_and_in_no_repr(kind: str) -> None:
             "https://r.test:443",
             "/openai/deployments/own/chat/completions?api-version=2024-10-21",
         ),
+        (
+            "azure_openai",
+            "https://r.test/openai/deployments/own",
+            None,
+            "https://r.test:443",
+            "/openai/deployments/own/chat/completions",
+        ),
+        (
+            "azure_openai",
+            "https://r.test/models",
+            "2024-05-01-preview",
+            "https://r.test:443",
+            "/models/chat/completions?api-version=2024-05-01-preview",
+        ),
         ("azure_openai", "https://r.test", None, "https://r.test:443", "/openai/v1/chat/completions"),
         ("azure_openai", "https://r.test/openai/v1", None, "https://r.test:443", "/openai/v1/chat/completions"),
         (
