@@ -293,11 +293,16 @@ def to_client(failure: Failure, *, retry_after_s: float | None = None) -> Upstre
         failure,
         status=meaning.client_status or client_status(failure),
         type=(failure.type if meaning.passes else None) or meaning.client_type,
-        code=(failure.code if meaning.passes else None) or meaning.client_code,
+        code=(word(failure.code) if meaning.passes else None) or meaning.client_code,
         message=failure.message if meaning.passes else spoken(meaning, failure),
         param=failure.param if meaning.passes else None,
         retry_after_s=wait if wait is not None and meaning.retry_s is not None else meaning.retry_s,
     )
+
+
+def word(code: str | None) -> str | None:
+    """A code that is a word: some providers repeat the status there, which tells a client nothing."""
+    return None if code is None or code.isdecimal() else code
 
 
 def client_status(failure: Failure) -> int:

@@ -261,6 +261,12 @@ def test_the_message_passes_only_where_it_is_about_the_request() -> None:
     )
 
 
+def test_a_code_that_only_repeats_the_status_is_replaced_by_a_word() -> None:
+    too_long = {"message": "This endpoint's maximum context length is 8 tokens.", "code": 400}
+    assert to_client(failure(400, {"error": too_long})).code == "context_length_exceeded"
+    assert to_client(failure(404, {"error": {"message": "m", "code": "404"}})).code == "invalid_request"
+
+
 def test_a_refusal_of_our_credentials_is_never_the_clients() -> None:
     for status in (401, 403):
         error = to_client(
