@@ -27,12 +27,13 @@ FOLDER = SHARED / "recordings"
 
 
 class Recording(Struct, frozen=True):
-    """One recorded exchange. ``id`` is stable; ``body`` is the answer's bytes."""
+    """One recorded exchange. ``id`` is stable; ``path`` is where it was asked; ``body`` is the answer's bytes."""
 
     id: str
     provider: str
     api: str
     model: str | None
+    path: str
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     request: dict[str, Any] | None
@@ -73,6 +74,7 @@ def recording(fields: dict[str, Any]) -> Recording:
         provider=fields["provider"],
         api=fields["api"],
         model=fields["model"],
+        path=fields["url_path"],
         status=fields["status"],
         headers=tuple(headers(fields["response_headers"])),
         request=fields["request_json"],
