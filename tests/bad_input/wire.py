@@ -56,8 +56,12 @@ class Wire:
             except ConnectionError:
                 return
 
-    async def hear(self, *, method: str = "POST") -> Answered:
+    async def hear(self, *, method: str = "POST", within: float = 10.0) -> Answered:
         """The next response. Raises IncompleteReadError when the connection ends without one."""
+        async with asyncio.timeout(within):
+            return await self._response(method)
+
+    async def _response(self, method: str) -> Answered:
         started = time.perf_counter()
         while (lines := (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n"))[0][9:12] == "100":
             pass
