@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -140,8 +139,8 @@ def skeleton(body: Any, name: str = "") -> Any:
 
 def events(stream: bytes) -> list[dict[str, Any]]:
     """The JSON events of a stream, read in the plainest way there is."""
-    blocks = re.split(r"(?:\r\n|\r|\n){2}", stream.decode())
-    found = ["\n".join(line[5:] for line in re.split("\r\n|\r|\n", b) if line.startswith("data:")) for b in blocks]
+    blocks = stream.decode().replace("\r\n", "\n").replace("\r", "\n").split("\n\n")
+    found = ["\n".join(line[5:] for line in b.split("\n") if line.startswith("data:")) for b in blocks]
     return [json.loads(event) for event in found if event.strip() not in ("", "[DONE]")]
 
 

@@ -77,7 +77,9 @@ def ending_of(recorded: Recording) -> Ending | None:
 
 def is_repaired(recorded: Recording, got: Got) -> bool:
     """Whether a whole answer was not valid as its provider sent it."""
-    return bool(differences(recorded, got.body, BARE, include_usage=wants_usage(recorded)))
+    return got.body != recorded.body and bool(
+        differences(recorded, got.body, BARE, include_usage=wants_usage(recorded))
+    )
 
 
 def faults(recorded: Recording, got: Got, asked: list[Asked], record: Exchange | None) -> list[str]:
@@ -158,6 +160,8 @@ def ending_faults(recorded: Recording, got: Got, ending: Ending) -> Iterator[str
     said = provider_said(recorded)
     if ending.passes and error.get("message") != sanitise(said):
         yield f"{said!r} became {error.get('message')!r}"
+    if ending is RATE and "retry-after" not in got.headers:
+        yield f"the client is not told when to come back: {sorted(got.headers)}"
     if not ending.passes and said and said in error.get("message", ""):
         yield f"the provider's words went out: {error['message']!r}"
 
