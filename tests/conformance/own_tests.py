@@ -35,6 +35,11 @@ class Result(Struct, frozen=True):
     left_out: int
 
     @property
+    def content(self) -> bool:
+        """Whether there were tests, all of them pass directly, and all of those through the gateway."""
+        return 0 < self.asked == len(self.direct) and not self.lost
+
+    @property
     def lost(self) -> list[str]:
         """The tests that only the gateway fails."""
         return sorted(self.direct - self.through)
