@@ -34,6 +34,8 @@ WEATHER: Final[Any] = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
+#: No retries unless a check is about them; and a gateway that hangs fails a check rather than holding up all others.
+PLAIN: Final[Any] = {"max_retries": 0, "timeout": 10}
 PIXEL: Final = "data:image/png;base64,iVBORw0KGgo="
 
 
@@ -45,15 +47,15 @@ class At(NamedTuple):
 
     def client(self, key: str = KEY, **options: Any) -> openai.OpenAI:
         """A client as its documentation has it. It does not retry unless the check is about that."""
-        return openai.OpenAI(**{"base_url": f"{self.gateway}/v1", "api_key": key, "max_retries": 0, **options})
+        return openai.OpenAI(**{**PLAIN, "base_url": f"{self.gateway}/v1", "api_key": key, **options})
 
     def aclient(self, **options: Any) -> openai.AsyncOpenAI:
         """The same, asynchronous."""
-        return openai.AsyncOpenAI(**{"base_url": f"{self.gateway}/v1", "api_key": KEY, "max_retries": 0, **options})
+        return openai.AsyncOpenAI(**{**PLAIN, "base_url": f"{self.gateway}/v1", "api_key": KEY, **options})
 
     def sent(self, model: str) -> list[dict[str, Any]]:
         """The ``fields`` and ``headers`` of each request that the provider got for a model."""
-        with urllib.request.urlopen(self.seen) as response:
+        with urllib.request.urlopen(self.seen, timeout=10) as response:
             return [request for request in json.load(response) if request["fields"]["model"] == model]
 
 
