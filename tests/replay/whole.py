@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from gateway.providers.repairs import Repairs
 from gateway.providers.rows import Row
@@ -128,8 +128,11 @@ def answer_faults(recorded: Recording, got: Got) -> Iterator[str]:
     kind = "text/event-stream; charset=utf-8" if recorded.stream else "application/json"
     if got.headers["content-type"] != kind:
         yield f"content-type {got.headers['content-type']}"
-    yield from differences(recorded, got.body, row_of(recorded.provider), include_usage=wants_usage(recorded))
     bodies = events(got.body) if recorded.stream else [json.loads(got.body)]
+    if errors := [body for body in bodies if "choices" not in body]:
+        yield f"broken off: {errors}"
+        return
+    yield from differences(recorded, got.body, row_of(recorded.provider), include_usage=wants_usage(recorded))
     for body in {skeleton(body): body for body in bodies}.values():
         yield from invalid(body)
     if recorded.stream and closing(got.body) is None:
@@ -193,7 +196,7 @@ def record_faults(recorded: Recording, got: Got, record: Exchange, ending: Endin
     elif record.outcome in ("ok", "fallback_ok"):
         yield f"the record says {record.outcome} of an error"
     figures = closing(got.body) if recorded.stream else None
-    if figures and (figures["decision_id"] != record.id or Usage(**figures["usage"]) != record.usage):
+    if figures and (figures["decision_id"] != record.id or figures["usage"] != to_builtins(record.usage)):
         yield f"the stream's last comment says {figures}, the record {record.usage}"
 
 
