@@ -49,6 +49,8 @@ def about_error(error: GatewayError) -> Headers:
         head.append((b"retry-after-ms", b"%d" % (error.retry_after_s * 1000)))
     if error.status == 401:
         head.append((b"www-authenticate", b"Bearer"))
+    if error.status == 405:
+        head.append((b"allow", b"POST"))
     if error.status == 408:
         head.append((b"connection", b"close"))
     return head

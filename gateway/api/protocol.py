@@ -11,6 +11,7 @@ paying for an answer that nobody reads is worse than to refuse the few who half-
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -238,7 +239,8 @@ class ClientProtocol(HttpToolsProtocol):
         ]
         lines = b"".join([name + b": " + value + b"\r\n" for name, value in head])
         self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + body)
-        self.transport.write_eof()
+        with contextlib.suppress(OSError):  # the client may be gone already
+            self.transport.write_eof()
         self.transport.set_protocol(_Lingering(self))
 
     def _stop_timers(self) -> None:

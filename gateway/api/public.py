@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from gateway import __version__
 from gateway.api.chat import JSON
+from gateway.api.heads import about_error
 from gateway.errors import Forbidden, GatewayError, MethodNotAllowed, NotFound, envelope
 from gateway.keys import identify
 from gateway.pipeline import Pipeline
@@ -61,8 +62,8 @@ def make_public(pipeline: Pipeline, ready: Ready) -> FastAPI:
             raise Forbidden(f"Key {caller.id} may not use {model[:64]!r}.", code="model_not_allowed", param="model")
         raise NotFound(f"The model {model[:64]!r} does not exist here.", code="model_not_found", param="model")
 
-    @app.get("/v1/chat/completions")
-    @app.get("/chat/completions")
+    @app.api_route("/v1/chat/completions", methods=NOT_POST)
+    @app.api_route("/chat/completions", methods=NOT_POST)
     async def chat_is_posted() -> None:
         raise MethodNotAllowed("Chat completions are asked for with POST.")
 
@@ -96,6 +97,8 @@ def _names(world: World, caller: Caller) -> list[tuple[str, str]]:
     return list({**owners, **aliases}.items())
 
 
+NOT_POST: Final = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+
 #: Models have no birthday here; clients require a number.
 CREATED: Final = 1_735_689_600
 
@@ -113,7 +116,8 @@ def _credential(request: Request) -> str | None:
 
 async def refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
-    return Response(error.envelope(), error.status, {"content-type": "application/json"})
+    headers = {name.decode(): value.decode() for name, value in (JSON, *about_error(error))}
+    return Response(error.envelope(), error.status, headers)
 
 
 async def refuse_plain(request: Request, error: Exception) -> Response:

@@ -37,6 +37,13 @@ async def test_bad_input_is_refused_within_50_ms() -> None:
         assert taken[math.ceil(len(taken) * 0.99) - 1] < 0.05
 
 
+async def test_chat_says_how_it_is_asked_for() -> None:
+    async with against() as (gateway, _):
+        for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
+            answered = await send(gateway.url, head(method=method), method=method)
+            assert (answered.status, answered.headers["allow"]) == (405, "POST")
+
+
 async def test_a_refused_request_leaves_the_connection_for_the_next_one() -> None:
     async with against() as (gateway, _), wire(gateway.url) as line:
         came: list[Answered] = []
