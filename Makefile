@@ -27,6 +27,9 @@ dashboards: $(TEST_STAMP)  ## check every panel of the dashboard against a real 
 conformance: $(TEST_STAMP)  ## ask outside judges: both majors of OpenAI's SDK, and its own tests (pip and npm fetch them)
 	@$(BIN)/python -m tests.conformance $(VENV)/conformance
 
+replay: $(TEST_STAMP)  ## replay recorded provider traffic through the gateway, where it is there, and say the figures
+	@$(BIN)/python -m pytest tests/replay tests/providers/test_recordings.py -rs
+
 format: $(TEST_STAMP)  ## put the code into the house style
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .

@@ -18,6 +18,11 @@ from tests.recordings import Recording
 
 __all__ = ["Asked", "Upstream"]
 
+#: Turns of the event loop that the gateway needs to read one piece before the next one is written.
+LOOPS = 2
+#: Bytes of a body that may also come in very many pieces; more would only take time.
+SHORT = 8000
+
 #: What frames a message is this connection's business, not the recording's.
 FRAMING = frozenset({b"content-length", b"transfer-encoding", b"content-encoding", b"connection", b"keep-alive"})
 
@@ -76,7 +81,8 @@ class Upstream:
         for piece in answered(self._recordings[id]):
             writer.write(piece)
             await writer.drain()
-            await asyncio.sleep(0)
+            for _ in range(LOOPS):
+                await asyncio.sleep(0)
 
 
 def answered(recorded: Recording) -> Iterator[bytes]:
@@ -93,8 +99,9 @@ def answered(recorded: Recording) -> Iterator[bytes]:
 
 
 def cut(body: bytes, dice: random.Random) -> Iterator[bytes]:
-    """Up to a dozen pieces, cut anywhere: inside events, lines, and characters."""
-    places = sorted(dice.randrange(len(body) + 1) for _ in range(dice.randrange(12)))
+    """Up to a dozen pieces, or many of some bytes each, cut anywhere: inside events, lines, and characters."""
+    many = len(body) // 20 if len(body) < SHORT and dice.random() < 0.5 else 12
+    places = sorted(dice.randrange(len(body) + 1) for _ in range(dice.randrange(many + 1)))
     for start, end in zip([0, *places], [*places, len(body)], strict=True):
         if start < end:
             yield body[start:end]
