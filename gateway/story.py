@@ -12,11 +12,18 @@ from msgspec import Struct
 from gateway.errors import Failure, GatewayError
 from gateway.types import Attempt, Call, Caller, Decision, Deployment, Exchange, Features, Signal, Usage, World
 
-__all__ = ["Story"]
+__all__ = ["Story", "micros"]
 
 ANONYMOUS: Final = Caller("anonymous")
 
 _OUTCOME_OF_STATUS: Final = {429: "rate_limited", 499: "cancelled", 503: "shed", 504: "timeout"}
+
+
+def micros(seconds: float) -> float:
+    """Seconds rounded to whole microseconds, so that a record is short and says no more than a clock knows."""
+    # A quarter of the price of round(seconds, 6), and exact enough: the nearest double prints as six decimals.
+    # A zero goes back as it came, since msgspec knows a default by its identity.
+    return int(seconds * 1e6 + 0.5) / 1e6 if seconds else seconds
 
 
 class Story(Struct, eq=False):
@@ -98,26 +105,26 @@ class Story(Struct, eq=False):
         said = self.error.message if self.error is not None else self.broken.message if self.broken else None
         return Exchange(
             id=self.id,
-            at=self.at,
+            at=micros(self.at),
             operation=call.operation if call is not None else "chat",
             caller=self.caller.id,
             outcome=self.outcome(),
             status=self.status,
-            total_s=now - self.received_at,
-            overhead_s=self.overhead_s(now),
+            total_s=micros(now - self.received_at),
+            overhead_s=micros(self.overhead_s(now)),
             model=call.model if call is not None else None,
             stream=call.stream if call is not None else False,
             world=self.world.version,
             tags=call.tags if call is not None else {},
             features=self.features,
             signals=self.signals,
-            snapshot_age_s=self.snapshot_age_s,
+            snapshot_age_s=micros(self.snapshot_age_s),
             decision=self.decision,
             attempts=tuple(self.attempts),
             deployment=serving.name if serving is not None else None,
             served_model=self.served_model,
             provider=serving.account.name if serving is not None else None,
-            ttft_s=first - self.received_at if first is not None else None,
+            ttft_s=micros(first - self.received_at) if first is not None else None,
             usage=self.usage,
             cost=self.cost(),
             error=self.error.code if self.error is not None else self.broken.kind if self.broken else None,

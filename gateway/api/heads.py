@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from gateway.errors import GatewayError
 from gateway.money import usd
 from gateway.story import Story
+from gateway.types import Deployment
 
 __all__ = ["about", "about_error"]
 
@@ -19,14 +21,8 @@ def about(story: Story) -> Headers:
     head: Headers = [(b"x-request-id", id), (b"x-gateway-decision-id", id)]
     if story.decision is None:
         return head
-    serving = story.serving
-    if serving is not None:
-        head += (
-            (b"x-gateway-routed-model", _ascii(serving.name)),
-            (b"x-gateway-provider", _ascii(serving.account.name)),
-        )
-        if serving.simulated:
-            head.append((b"x-gateway-simulated", b"true"))
+    if story.serving is not None:
+        head += _of(story.serving)
     head += (
         (b"x-gateway-routing-reason", _ascii(story.reason())),
         (b"x-gateway-attempts", b"%d" % story.tries),
@@ -37,6 +33,17 @@ def about(story: Story) -> Headers:
         cost = story.cost()
         head.append((b"x-gateway-cost-usd", usd(cost).encode() if cost is not None else b"unknown"))
     return head
+
+
+@lru_cache(maxsize=4096)
+def _of(serving: Deployment) -> tuple[tuple[bytes, bytes], ...]:
+    """What is the same on all answers of a deployment."""
+    simulated = ((b"x-gateway-simulated", b"true"),) if serving.simulated else ()
+    return (
+        (b"x-gateway-routed-model", _ascii(serving.name)),
+        (b"x-gateway-provider", _ascii(serving.account.name)),
+        *simulated,
+    )
 
 
 def about_error(error: GatewayError) -> Headers:

@@ -115,7 +115,7 @@ def _decision(
     policy: Policy = _DIRECT_POLICY,
     standby: Sequence[Verdict] = (),
 ) -> Decision:
-    fallback = [v.deployment for v in standby if v.why is not None and v.why.code == "standby"]
+    fallback = tuple([v.deployment for v in standby if v.why is not None and v.why.code == "standby"])
     return Decision(
         route=route,
         reason=reason,

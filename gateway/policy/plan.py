@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 from gateway.types import Plan, Policy, Try
 
 __all__ = ["write_out"]
 
 
-def write_out(order: Sequence[str], fallback: Sequence[str], policy: Policy) -> Plan:
+@lru_cache(maxsize=4096)
+def write_out(order: tuple[str, ...], fallback: tuple[str, ...], policy: Policy) -> Plan:
     """The tries for deployments in order of preference: ``A, A, B, C``.
 
     The first deployment gets its extra tries (``policy.same_target``) beside itself; the others are tried once

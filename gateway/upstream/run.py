@@ -25,7 +25,7 @@ from gateway.money import cost
 from gateway.providers.protocol import Answer, Feed
 from gateway.reliability.attempts import Attempts, Start
 from gateway.reliability.failures import to_client
-from gateway.story import Story
+from gateway.story import Story, micros
 from gateway.types import Attempt, Call, Decision, Deployment, Usage, WireRequest
 from gateway.upstream.targets import Target
 from gateway.upstream.transport import Response
@@ -241,6 +241,7 @@ class Run:
 
     def _write_down(self, current: _Try, failure: Failure | None, *, cancelled: bool = False) -> None:
         target, story = current.target, self._story
+        received_at = story.received_at
         usage = current.said.usage if current.said is not None else None
         if usage is None and (failure is None or current.first_at is not None):
             tokens = story.features.input_tokens if story.features is not None else 0
@@ -252,9 +253,9 @@ class Run:
                 deployment=target.deployment.name,
                 provider=target.deployment.account.name,
                 model=target.deployment.model,
-                started_s=current.started_at - story.received_at,
-                ended_s=self._clock() - story.received_at,
-                first_s=current.first_at - story.received_at if current.first_at is not None else None,
+                started_s=micros(current.started_at - received_at),
+                ended_s=micros(self._clock() - received_at),
+                first_s=micros(current.first_at - received_at) if current.first_at is not None else None,
                 status=current.status,
                 failure=failure,
                 cancelled=cancelled,

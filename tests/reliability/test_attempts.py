@@ -18,7 +18,7 @@ T0 = 1000.0
 
 
 def machine(*targets: Deployment, attempts: int = 4, same_target: int = 1, total_s: float = 60.0) -> Attempts:
-    names = [t.name for t in targets]
+    names = tuple(t.name for t in targets)
     plan = write_out(names, (), policy(*names, attempts=attempts, same_target=same_target, total_s=total_s))
     return Attempts(plan, {t.name: t for t in targets}, 7, T0)
 
@@ -96,7 +96,7 @@ def test_with_a_second_key_the_account_may_still_do() -> None:
 def test_backoff_has_full_jitter_and_is_the_same_for_the_same_seed() -> None:
     waits = []
     for seed in range(200):
-        attempts = Attempts(write_out(["a"], (), policy("a")), {"a": A}, seed, T0)
+        attempts = Attempts(write_out(("a",), (), policy("a")), {"a": A}, seed, T0)
         attempts.first(T0)
         step = attempts.failed(fail("overloaded"), T0)
         assert isinstance(step, Start)
@@ -129,7 +129,7 @@ KINDS = st.sampled_from(get_args(FailureKind))
 def test_whatever_fails_the_plan_is_never_exceeded(
     failures: list[tuple[FailureKind, float | None, float]], attempts: int, same_target: int, seed: int
 ) -> None:
-    plan: Plan = write_out(["a", "b", "c"], (), policy("a", attempts=attempts, same_target=same_target, total_s=20.0))
+    plan: Plan = write_out(("a", "b", "c"), (), policy("a", attempts=attempts, same_target=same_target, total_s=20.0))
     machine = Attempts(plan, {"a": A, "b": B, "c": C}, seed, T0)
     now, started = T0, []
     step = machine.first(now)

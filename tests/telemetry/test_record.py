@@ -5,34 +5,17 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.telemetry.record import UnreadableRecord, decode, encode
 from gateway.types import Exchange, Verdict
-from tests.telemetry.exchanges import DECISION, FAILED, SERVED, exchange, plain
+from tests.telemetry.exchanges import DECISION, exchange, plain
 
-ROUNDED = exchange(
-    at=1_763_712_000.123457,
-    total_s=2.250235,
-    overhead_s=0.000346,
-    snapshot_age_s=0.051235,
-    ttft_s=0.812457,
-    attempts=(
-        replace(FAILED, started_s=0.000213, ended_s=0.401235),
-        replace(SERVED, ended_s=2.250123, first_s=0.812345),
-    ),
-)
 BARE = Exchange("x", 1.0, "chat", "anonymous", "client_error", 400, 0.001, 0.001)
 
 
-def test_a_record_comes_back_as_it_was_with_times_in_whole_microseconds() -> None:
-    assert decode(encode(exchange())) == ROUNDED
-
-
-def test_scores_and_seeds_come_back_bit_for_bit() -> None:
-    assert decode(encode(exchange())).decision == exchange().decision
+def test_a_record_comes_back_as_it_was_bit_for_bit() -> None:
+    assert decode(encode(exchange())) == exchange()
 
 
 def test_a_record_names_its_schema_first_and_is_one_line() -> None:
@@ -52,11 +35,6 @@ def test_a_refused_request_is_recorded_without_what_it_has_not() -> None:
 def test_a_record_of_five_candidates_and_one_try_takes_at_most_1640_bytes() -> None:
     assert len(DECISION.verdicts) == 5
     assert len(encode(plain())) <= 1640
-
-
-def test_times_are_written_with_six_decimals_at_most() -> None:
-    record = json.loads(encode(exchange()))
-    assert (record["at"], record["attempts"][0]["started_s"]) == (1_763_712_000.123457, 0.000213)
 
 
 def test_money_is_written_as_an_integer() -> None:
@@ -80,11 +58,6 @@ def test_what_is_no_record_is_refused_with_a_reason(junk: bytes) -> None:
 def test_a_record_of_a_schema_to_come_is_refused_rather_than_misread() -> None:
     with pytest.raises(UnreadableRecord, match="schema 2; this version reads 1"):
         decode(encode(BARE).replace(b'"schema":1', b'"schema":2'))
-
-
-@given(st.floats(0, 4e9))
-def test_no_time_moves_by_more_than_a_microsecond(at: float) -> None:
-    assert abs(decode(encode(replace(BARE, at=at))).at - at) <= 1e-6
 
 
 def test_a_score_without_end_comes_back_as_no_score() -> None:
