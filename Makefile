@@ -28,7 +28,7 @@ conformance: $(TEST_STAMP)  ## ask outside judges: both majors of OpenAI's SDK, 
 	@$(BIN)/python -m tests.conformance $(VENV)/conformance
 
 replay: $(TEST_STAMP)  ## replay recorded provider traffic through the gateway, where it is there, and say the figures
-	@$(BIN)/python -m pytest tests/replay tests/providers/test_recordings.py -rs
+	@SIGNALBOX_REPLAY=all $(BIN)/python -m pytest tests/replay tests/providers/test_recordings.py -rs
 
 format: $(TEST_STAMP)  ## put the code into the house style
 	@$(BIN)/ruff format .
