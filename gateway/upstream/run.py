@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.errors import (
     ConnectFailed,
@@ -26,7 +28,7 @@ from gateway.providers.protocol import Answer, Feed
 from gateway.reliability.attempts import Attempts, Start
 from gateway.reliability.failures import to_client
 from gateway.story import Story, micros
-from gateway.types import Attempt, Call, Decision, Deployment, Usage, WireRequest
+from gateway.types import Attempt, Call, Decision, Deployment, Timeouts, Usage, WireRequest
 from gateway.upstream.targets import Target
 from gateway.upstream.transport import Response
 
@@ -154,16 +156,17 @@ class Run:
             body = await self._body(response, current)
             if not 200 <= response.status < 300:
                 return current.target.protocol.fault(response.status, response.headers, body, current.target.deployment)
-            self._story.answered_at = self._clock()
+            arrived = self._clock()
             answer = current.target.protocol.parse(body, self._call, current.target.deployment)
             if isinstance(answer, Answer):
-                current.said = answer
+                current.said, self._story.answered_at = answer, arrived
             return answer
         finally:
             response.close()
 
     async def _relay(self, current: _Try, client: Client) -> Streamed | Failure:
         response = await self._send(current)
+        leave = response.close
         try:
             if not 200 <= response.status < 300:
                 body = await self._body(response, current)
@@ -172,10 +175,10 @@ class Run:
             failure = await self._pump(response, feed, current, client)
             if failure is None:
                 # The last event has been read; the end of the body itself may lag behind it.
-                response.finish(LINGER_S)
+                leave = partial(response.finish, LINGER_S)
             return Streamed(failure) if current.first_at is not None or failure is None else failure
         finally:
-            response.close()
+            leave()
 
     async def _pump(self, response: Response, feed: Feed, current: _Try, client: Client) -> Failure | None:
         """Events from the provider to the client, held back until the first one with content."""
@@ -188,7 +191,7 @@ class Run:
             else:
                 limit = timeouts.stall if current.first_at is not None else content_by - self._clock()
             try:
-                data = await response.next(self._within(limit))
+                data = await response.next(self._within(current, limit))
             except TransportError as error:
                 if not feed.complete:
                     return _meaning(error, current)
@@ -214,7 +217,7 @@ class Run:
         target, n = current.target, current.start.n
         endpoint = target.endpoints[(self._seed + n) % len(target.endpoints)]
         body = target.protocol.render(self._call, target.deployment)
-        response = await target.transport.send(WireRequest(endpoint, body), target.deployment.account.timeouts)
+        response = await target.transport.send(WireRequest(endpoint, body), self._timeouts(current))
         current.status = response.status
         current.request_id = next(
             (value.decode("latin-1")[:100] for name, value in response.headers if name in REQUEST_IDS), None
@@ -226,18 +229,31 @@ class Run:
         stall = current.target.deployment.account.timeouts.stall
         parts = []
         size = 0
-        while data := await response.next(self._within(stall)):
+        while data := await response.next(self._within(current, stall)):
             parts.append(data)
             size += len(data)
             if response.status >= 300 and size > ERROR_BODY:
                 break
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _within(self, limit: float) -> float:
-        left = self._attempts.deadline_at - self._clock()
-        if min(limit, left) <= 0:
+    def _left(self, current: _Try) -> float:
+        """Seconds until this try must be over: its own time, or that of the whole plan."""
+        own_end = current.started_at + current.target.deployment.account.timeouts.total
+        return min(own_end, self._attempts.deadline_at) - self._clock()
+
+    def _within(self, current: _Try, limit: float) -> float:
+        left = min(limit, self._left(current))
+        if left <= 0:
             raise Timeout("no complete answer in the time allowed", "stall")
-        return min(limit, left)
+        return left
+
+    def _timeouts(self, current: _Try) -> Timeouts:
+        """The account's, or less where the time of the try ends sooner."""
+        usual, left = current.target.deployment.account.timeouts, self._left(current)
+        if left >= usual.connect + usual.first_byte:
+            return usual
+        left = max(left, 0.001)
+        return replace(usual, connect=min(usual.connect, left), first_byte=min(usual.first_byte, left))
 
     def _write_down(self, current: _Try, failure: Failure | None, *, cancelled: bool = False) -> None:
         target, story = current.target, self._story
@@ -284,7 +300,8 @@ def _kind(error: TransportError, current: _Try) -> FailureKind:
     if isinstance(error, ConnectFailed) or (isinstance(error, Timeout) and error.phase == "connect"):
         return "connect"
     if isinstance(error, Timeout):
-        return "silent" if current.first_at is None and error.phase != "stall" else "stall"
+        began = current.first_at is not None or (error.phase == "stall" and current.said is None)
+        return "stall" if began else "silent"
     if isinstance(error, Disconnected) and current.status is None:
         return "connect"
     return "truncated"
