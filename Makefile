@@ -7,7 +7,7 @@ RUN_STAMP  := $(VENV)/.run-installed
 TEST_STAMP := $(VENV)/.test-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test dashboards conformance replay format lock clean
+.PHONY: help run test dashboards conformance replay bench format lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -29,6 +29,9 @@ conformance: $(TEST_STAMP)  ## ask outside judges: both majors of OpenAI's SDK, 
 
 replay: $(TEST_STAMP)  ## replay recorded provider traffic through the gateway, where it is there, and say the figures
 	@SIGNALBOX_REPLAY=all $(BIN)/python -m pytest tests/replay tests/providers/test_recordings.py -rs
+
+bench: $(RUN_STAMP)  ## CPU per request beside nginx and a minimal proxy (takes minutes)
+	@$(BIN)/python -m bench.rig
 
 format: $(TEST_STAMP)  ## put the code into the house style
 	@$(BIN)/ruff format .
