@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import msgspec
@@ -45,7 +46,7 @@ _USER: Final = re.compile(r"(?<=://)[^\s\"]*@")
 class _Line(Struct, omit_defaults=True):
     """One request's headline."""
 
-    time: datetime
+    time: str
     level: Level
     event: str
     id: str
@@ -154,8 +155,16 @@ def _headline(exchange: Exchange, level: Level) -> _Line:
     )
 
 
-def _at(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+def _at(seconds: float) -> str:
+    """RFC 3339 in UTC, to the microsecond."""
+    whole, micros = divmod(int(seconds * 1e6 + 0.5), 1_000_000)
+    return f"{_second(whole)}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(whole: int) -> str:
+    """The date and the second, which many lines share."""
+    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _ms(seconds: float) -> float:

@@ -92,7 +92,7 @@ def test_lines_below_the_level_are_not_written() -> None:
 def test_an_event_carries_its_fields() -> None:
     assert logged(file="gateway.yaml", tries=2) == [
         {
-            "time": "2025-11-21T08:00:00Z",
+            "time": "2025-11-21T08:00:00.000000Z",
             "level": "info",
             "event": "event",
             "file": "gateway.yaml",
