@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from gateway import __version__
 from gateway.api.admin import make_admin
 from gateway.api.edge import Edge
@@ -56,7 +58,7 @@ class App:
         transports: Mapping[str, Transport] | None = None,
         log: Log,
     ) -> None:
-        self.world = world
+        self.world = self._first = world
         self._load = load
         self._log = log
         self._clock, self._wall = clock, wall
@@ -132,6 +134,11 @@ class App:
         for transport in self._transports.values():
             await transport.aclose()
 
+    def abandon(self) -> None:
+        """End the requests in flight instead of waiting for them. Each still has its record."""
+        for listener in self._listeners:
+            listener.abandon()
+
     @property
     def listening(self) -> bool:
         """Whether both listeners take connections."""
@@ -145,7 +152,8 @@ class App:
         while True:
             await self._state.sync(self._clock())
             health = self._state.health()
-            self.pipeline.refreshed_at = health.refreshed_at
+            # Before the first refresh there is no age but that of this process.
+            self.pipeline.refreshed_at = health.refreshed_at or self.pipeline.refreshed_at
             self.metrics.redis_up(health.up)
             self.metrics.inflight.value = self.pipeline.inflight
             await asyncio.sleep(SYNC_S)
@@ -167,6 +175,20 @@ class App:
         self.metrics.know(_names(world))
         self.metrics.reloaded(True, self._loaded_at, world.version)
         self._log.say("config.loaded", version=world.version, source=world.source)
+        if parts := self._needs_restart():
+            self._log.say("config.needs_restart", level="warning", version=world.version, parts=parts)
+
+    def _needs_restart(self) -> list[str]:
+        """Parts of the configuration that have changed and are read once, at start."""
+        first, now = self._first, self.world
+        # These two are looked up for each request.
+        server = replace(now.server, max_body=first.server.max_body, body_timeout_s=first.server.body_timeout_s)
+        changed = {
+            "server": server != first.server,
+            "journal": now.journal != first.journal,
+            "state": now.state != first.state,
+        }
+        return [part for part, differs in changed.items() if differs]
 
     def refuse(self, problems: Sequence[Problem]) -> None:
         """A configuration that cannot be used: the one in use stays, and everybody is told."""
@@ -202,6 +224,7 @@ class App:
             "deployments": sorted(world.deployments),
             "routes": [route.name for route in world.routes],
             "problems": [str(problem) for problem in self._problems],
+            "needs_restart": self._needs_restart(),
         }
 
     async def reload(self) -> bool:
@@ -211,9 +234,7 @@ class App:
         except ConfigError as error:
             self.refuse(error.problems)
             return False
-        if world.version != self.world.version:
-            self.swap(world)
-        self._problems = ()
+        self.swap(world)
         return True
 
     def state(self) -> Health:

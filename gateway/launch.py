@@ -1,6 +1,7 @@
 """A process that serves: its sockets, its signals, its event loop. Read next: app.py, what it runs.
 
-SIGTERM and SIGINT end it after the requests in flight; a second one at once. SIGHUP reads the configuration again.
+SIGTERM and SIGINT end it after the requests in flight; a second one ends those too, and a third everything at once.
+SIGHUP reads the configuration again.
 """
 
 from __future__ import annotations
@@ -41,14 +42,18 @@ def launch(load: Load, banner: Banner, *, path: str, worker: Inherited | None = 
 
     The exit status: 0, or 1 with the reason said.
     """
+
+    def read() -> World:
+        return _for_worker(load(), worker)
+
     try:
-        world = _for_worker(load(), worker)
+        world = read()
         public, admin = _sockets(world, worker)
     except (ConfigError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     banner(world, _address(public), _address(admin))
-    uvloop.run(_serve(world, load, path, public, admin))
+    uvloop.run(_serve(world, read, path, public, admin))
     return 0
 
 
@@ -59,14 +64,27 @@ async def _serve(world: World, load: Load, path: str, public: socket.socket, adm
     loop = asyncio.get_running_loop()
     watcher = Watcher(path, load, app.swap, app.refuse)
 
+    signals = 0
+    reloads: set[asyncio.Task[bool]] = set()
+
     def end() -> None:
-        if stop.is_set():
+        nonlocal signals
+        signals += 1
+        if signals == 1:
+            stop.set()
+        elif signals == 2:
+            app.abandon()
+        else:
             os._exit(1)
-        stop.set()
+
+    def reload() -> None:
+        # Not in the signal's own callback: reading takes a while, and discovery runs a loop of its own.
+        reloads.add(task := asyncio.create_task(app.reload()))
+        task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGTERM, end)
     loop.add_signal_handler(signal.SIGINT, end)
-    loop.add_signal_handler(signal.SIGHUP, watcher.reload)
+    loop.add_signal_handler(signal.SIGHUP, reload)
     watching = asyncio.create_task(watcher.run())
     try:
         await app.run(public, admin, stop)

@@ -201,12 +201,17 @@ def gather(call: Call, caller: Caller, classifier: Classifier) -> Asked:
 
 
 def _nothing_can(decision: Decision, call: Call) -> GatewayError:
-    """Nothing is eligible: the request's fault where every verdict says so, else ours."""
+    """Nothing is eligible: the key's or the request's fault where every verdict says so, else ours."""
     verdicts: Sequence[tuple[str, str]] = [
         (v.why.code, f"{v.deployment}: {sentence(v.why)}") for v in decision.verdicts if v.why is not None
     ]
-    codes = {code for code, _ in verdicts}
-    if codes and codes <= OF_THE_REQUEST:
+    if not verdicts:
+        return NotFound(f"No route takes this request for {call.model[:64]!r}.", code="no_route", param="model")
+    codes = {code for code, _ in verdicts} - {"not_allowed_to_key"}
+    if not codes:
+        said = f"The key may use none of the deployments of {call.model[:64]!r}."
+        return Forbidden(said, code="model_not_allowed", param="model")
+    if codes <= OF_THE_REQUEST:
         code = "context_length_exceeded" if codes == {"context_too_small"} else "unsupported_request"
         return BadRequest(f"No deployment of {call.model[:64]!r} can serve this request.", code=code, param="messages")
     return Unavailable(f"No deployment can serve {call.model[:64]!r} now.", code="no_deployment")

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gateway.errors import Failure, GatewayError
+from gateway.errors import Failure, GatewayError, UpstreamFailed
 from gateway.types import Attempt, Call, Caller, Decision, Deployment, Exchange, Features, Signal, Usage, World
 
 __all__ = ["Story", "micros"]
@@ -92,7 +92,7 @@ class Story(Struct, eq=False):
             return "timeout" if self.broken.kind in ("stall", "silent") else "upstream_error"
         if self.error is None:
             return "fallback_ok" if any(a.failure is not None for a in self.attempts) else "ok"
-        if self.attempts and self.status >= 500 and self.status != 504:
+        if isinstance(self.error, UpstreamFailed) and self.status >= 500 and self.status != 504:
             return "upstream_error"
         if self.status in _OUTCOME_OF_STATUS:
             return _OUTCOME_OF_STATUS[self.status]

@@ -70,18 +70,18 @@ class _Parent:
         self._crew = crew
         self._public = public
         self._command = command
-        self._stopping = False
+        self._told: list[int] = []
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._forward)
-        while not self._stopping:
+            signal.signal(number, self._hear)
+        while not self._forward():
             for worker in self._crew:
                 self._look_after(worker)
             time.sleep(0.1)
-        for worker in self._crew:
-            if worker.process is not None:
-                worker.process.wait()
+        while any(worker.process is not None and worker.process.poll() is None for worker in self._crew):
+            time.sleep(0.1)
+            self._forward()
 
     def _look_after(self, worker: Worker) -> None:
         now = time.monotonic()
@@ -97,11 +97,18 @@ class _Parent:
                 self._command(worker.n, *descriptors), pass_fds=descriptors, start_new_session=True
             )
 
-    def _forward(self, number: int, frame: FrameType | None) -> None:
-        self._stopping = self._stopping or number != signal.SIGHUP
-        for worker in self._crew:
-            if worker.process is not None and worker.process.poll() is None:
-                worker.process.send_signal(number)
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        # Not forwarded from here: a worker that is being started at this moment would not get it.
+        self._told.append(number)
+
+    def _forward(self) -> bool:
+        """Tell the workers what this process was told since; whether that was to stop."""
+        told = [self._told.pop(0) for _ in range(len(self._told))]
+        for number in told:
+            for worker in self._crew:
+                if worker.process is not None and worker.process.poll() is None:
+                    worker.process.send_signal(number)
+        return any(number != signal.SIGHUP for number in told)
 
 
 def _admin_port(world: World, n: int) -> int:

@@ -8,6 +8,7 @@ from msgspec.json import encode
 
 from gateway.errors import Failure, GatewayError, RateLimited, Unavailable
 from gateway.money import cost, usd
+from gateway.reliability.failures import to_client
 from gateway.story import Story, micros
 from gateway.types import Attempt, Price, Usage
 from tests.make import deployment, world
@@ -50,8 +51,9 @@ def test_every_end_has_one_outcome() -> None:
         "gateway_error": story(status=500, error=GatewayError("ours")),
     }
     assert {name: end.outcome() for name, end in ends.items()} == {name: name for name in ends}
-    spent = story(status=502, error=GatewayError("spent"), attempts=[FAILED])
+    spent = story(status=502, error=to_client(Failure("garbage", "spent")), attempts=[FAILED])
     assert spent.outcome() == "upstream_error"
+    assert story(status=500, error=GatewayError("a defect"), attempts=[FAILED]).outcome() == "gateway_error"
 
 
 def test_the_cost_is_the_sum_of_all_attempts_and_unknown_as_soon_as_one_is() -> None:

@@ -55,7 +55,8 @@ class Desk(Protocol):
 
 def make_admin(desk: Desk, ready: Ready, token: Secret | None) -> FastAPI:
     """The application. With a ``token`` everything but the health asks for it as a bearer."""
-    app = FastAPI(title="Signalbox administration", version=__version__)
+    # A redirect would be made of the Host that was sent.
+    app = FastAPI(title="Signalbox administration", version=__version__, redirect_slashes=False)
     app.add_exception_handler(GatewayError, refuse)
     app.add_exception_handler(HTTPException, refuse_plain)
     add_health(app, ready)

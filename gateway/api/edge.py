@@ -64,7 +64,7 @@ class Edge:
             await self._pipeline.serve(chat, client=chat.client, retry=chat.retry)
         except asyncio.CancelledError:
             if not leave.left:
-                raise
+                await _part(chat, send)
         except Exception:  # noqa: BLE001 - a defect of ours must still answer in the envelope
             _log.exception("request %s failed in the gateway", chat.id)
             await _apologise(chat, send)
@@ -90,10 +90,24 @@ async def _apologise(chat: Chat, send: Send) -> None:
     if chat.started:
         raise RuntimeError("the answer had begun")
     body = envelope("The gateway failed; its log says how.", "server_error", None, "internal_error")
+    await _say(chat, send, 500, body)
+
+
+async def _part(chat: Chat, send: Send) -> None:
+    """The gateway stops and cannot wait: a 503 in the envelope; an error event when a stream has begun."""
+    said = "The gateway was stopped before the answer was complete; try again."
+    body = envelope(said, "server_error", None, "shutting_down")
+    if chat.started:
+        await send({"type": "http.response.body", "body": b"data: " + body + b"\n\n"})
+    else:
+        await _say(chat, send, 503, body)
+
+
+async def _say(chat: Chat, send: Send, status: int, body: bytes) -> None:
     head = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (b"x-request-id", chat.id.encode()),
     ]
-    await send({"type": "http.response.start", "status": 500, "headers": head})
+    await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})

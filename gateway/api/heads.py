@@ -16,7 +16,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def about(story: Story) -> Headers:
-    """The headers of an answer or an error as of now. A stream has no cost yet: its last comment says it."""
+    """The headers of an answer or an error as of now. A stream that begins has no cost yet: its end says it."""
     id = story.id.encode()
     head: Headers = [(b"x-request-id", id), (b"x-gateway-decision-id", id)]
     if story.decision is None:
@@ -29,7 +29,7 @@ def about(story: Story) -> Headers:
     )
     if story.delivered_at is not None:
         head.append((b"x-gateway-overhead-ms", b"%.3f" % (story.overhead_s(story.delivered_at) * 1000)))
-    if story.call is not None and not story.call.stream:
+    if story.call is not None and (story.error is not None or not story.call.stream):
         cost = story.cost()
         head.append((b"x-gateway-cost-usd", usd(cost).encode() if cost is not None else b"unknown"))
     return head

@@ -73,12 +73,14 @@ def make_public(pipeline: Pipeline, ready: Ready) -> FastAPI:
 def add_health(app: FastAPI, ready: Ready) -> None:
     """The two questions of an orchestrator: does the process live, may requests be sent to it?"""
 
-    @app.api_route("/healthz", methods=["GET", "HEAD"])
+    @app.get("/healthz")
+    @app.head("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:
         """The process lives."""
         return {"status": "ok"}
 
-    @app.api_route("/readyz", methods=["GET", "HEAD"])
+    @app.get("/readyz")
+    @app.head("/readyz", include_in_schema=False)
     async def readyz(response: Response) -> dict[str, str]:
         """New requests are welcome."""
         why_not = ready()

@@ -45,6 +45,12 @@ class Listener(uvicorn.Server):
         """None: two servers in one process would fight over them."""
         yield
 
+    def abandon(self) -> None:
+        """Cancel the requests in flight, and wait for no connection."""
+        for task in self.server_state.tasks:
+            task.cancel()
+        self.force_exit = True
+
     async def run_until_stopped(self) -> None:
         """Serve until ``should_exit`` is set and the requests in flight have ended."""
         await self.serve(sockets=[self._socket])

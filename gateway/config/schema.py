@@ -328,7 +328,9 @@ class ServerEntry(Entry):
     admin_token: Hidden | None = Field(default=None, description="Bearer token that administration asks for.")
     max_body: Size = Field(default=10 * 1024 * 1024, ge=1024, description="The largest request body taken.")
     header_timeout: Duration = Field(default=10.0, gt=0, description="Until a client has sent its head.")
-    body_timeout: Duration = Field(default=30.0, gt=0, description="Between two reads of a client's body.")
+    body_timeout: Duration = Field(
+        default=30.0, gt=0, description="For a client's whole body, and a second more for each KiB that has come."
+    )
     drain: Duration = Field(default=600.0, description="How long running requests may finish after SIGTERM.")
 
 
