@@ -7,7 +7,7 @@ RUN_STAMP  := $(VENV)/.run-installed
 TEST_STAMP := $(VENV)/.test-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test dashboards conformance replay bench format lock clean
+.PHONY: help run test dashboards conformance replay bench soak format lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -32,6 +32,9 @@ replay: $(TEST_STAMP)  ## replay recorded provider traffic through the gateway, 
 
 bench: $(RUN_STAMP)  ## CPU per request beside nginx and a minimal proxy (takes minutes)
 	@$(BIN)/python -m bench.rig
+
+soak: $(TEST_STAMP)  ## twenty seconds of clients that leave and providers that fail; nothing may leak or be lost
+	@$(BIN)/python -m bench.soak
 
 format: $(TEST_STAMP)  ## put the code into the house style
 	@$(BIN)/ruff format .
