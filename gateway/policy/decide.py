@@ -14,7 +14,7 @@ from gateway.policy.eligible import why_not
 from gateway.policy.match import Chosen, choose
 from gateway.policy.plan import write_out
 from gateway.policy.strategies import Ordered
-from gateway.types import Asked, Decision, Policy, Reason, Snapshot, Verdict, World
+from gateway.types import Asked, Decision, Deployment, Policy, Reason, Snapshot, Verdict, World
 
 __all__ = ["DIRECT", "decide"]
 
@@ -78,10 +78,17 @@ def _rank(asked: Asked, world: World, policy: Policy, snapshot: Snapshot) -> _Ra
 def _standby(asked: Asked, world: World, policy: Policy) -> Sequence[Verdict]:
     """The fallback deployments, for when the pool has failed: those that may serve, and why the others may not."""
     verdicts = []
-    for name in policy.fallback:
-        why = why_not(world.deployments[name], asked, policy)
+    for position, name in enumerate(policy.fallback):
+        candidate = world.deployments[name]
+        why = why_not(candidate, asked, policy) or _below_floor(candidate, position, asked, policy)
         verdicts.append(Verdict(name, None, why or Reason("standby")))
     return verdicts
+
+
+def _below_floor(candidate: Deployment, position: int, asked: Asked, policy: Policy) -> Reason | None:
+    """The one reason of a strategy that holds for a fallback too; a weight or an unknown quality is the operator's."""
+    judged = policy.strategy.score(candidate, position, asked)
+    return judged if isinstance(judged, Reason) and judged.code == "below_floor" else None
 
 
 def _displaced(ranking: _Ranking, snapshot: Snapshot) -> str | None:

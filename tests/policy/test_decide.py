@@ -211,3 +211,20 @@ def test_every_reason_has_a_sentence() -> None:
         assert all(a in said for a in arguments)
         assert "{" not in said
     assert ACCOUNT.keys == ()
+
+
+def test_a_fallback_below_the_floor_never_serves_and_says_why() -> None:
+    unknown = deployment("unknown")
+    strategy = Cost(floor=0.7)
+    w = world(
+        SMALL,
+        LARGE,
+        unknown,
+        routes=(route("r", policy("large", "small", strategy=strategy, fallback=("small", "unknown"))),),
+    )
+    decision = decide(asked(), w, CALM)
+    assert order(decision) == ["large", "unknown"]
+    assert decision.verdicts[2:] == (
+        Verdict("small", None, Reason("below_floor", (0.6, 0.7))),
+        Verdict("unknown", None, Reason("standby")),
+    )
