@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import Forbidden, NotFound
@@ -65,7 +65,7 @@ def deployments(name: str) -> st.SearchStrategy[Deployment]:
         price=PRICES,
         capabilities=CAPABILITIES,
         quality=QUALITIES,
-        context_window=st.none() | st.integers(1, 100),
+        context_window=st.none() | st.integers(1, 1000),
         weight=WEIGHTS,
     )
 
@@ -76,7 +76,7 @@ def policies() -> st.SearchStrategy[Policy]:
         pool=SOME_NAMES.map(tuple),
         fallback=SOME_NAMES.map(tuple),
         strategy=STRATEGIES,
-        require=REQUIREMENTS,
+        require=st.just(Requirements()) | REQUIREMENTS,
         attempts=st.integers(1, 6),
         same_target=st.integers(0, 2),
     )
@@ -109,7 +109,7 @@ REQUESTS = st.builds(
     st.sampled_from(["hello", "```x```", "long " * 100]),
     st.booleans(),
     st.integers(0, 1),
-    st.sampled_from(["auto", *NAMES, *ROUTES]),
+    st.sampled_from(["auto", "auto", *ROUTES, "a"]),
     st.none() | st.integers(0, 10_000),
     st.builds(
         Caller,
@@ -132,6 +132,7 @@ def permitted(request: Asked, world: World) -> bool:
     return True
 
 
+@settings(max_examples=400)
 @given(worlds(), REQUESTS, COOLING)
 def test_nothing_that_may_not_serve_is_ever_in_a_plan(
     world: World, request: Asked, cooling: Mapping[str, Cooling]
