@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 from collections.abc import Generator
 from functools import partial
@@ -34,7 +35,7 @@ class Listener(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=int(server.drain_s),
+                timeout_graceful_shutdown=math.ceil(server.drain_s),
                 backlog=BACKLOG,
             )
         )
