@@ -69,3 +69,17 @@ async def test_an_answer_that_was_no_good_is_not_where_the_gateways_own_time_beg
         (record,) = await gateway.settled(1)
         assert [a.failure and a.failure.kind for a in record.attempts] == ["garbage", "silent"]
         assert record.overhead_s < 0.2 < record.total_s
+
+
+@pytest.mark.parametrize(
+    ("header", "stream"),
+    [("x-request-timeout", False), ("x-request-timeout", True), ("x-stainless-read-timeout", False)],
+)
+async def test_no_try_goes_on_beyond_the_callers_own_patience(header: str, stream: bool) -> None:
+    async with against() as (gateway, provider):
+        provider.script("a", Script(fault="silence"))
+        response = await gateway.chat({**BODY, "stream": stream}, **{header: "0.2"})
+        assert (response.status_code, response.json()["error"]["code"]) == (504, "upstream_timeout")
+        (record,) = await gateway.settled(1)
+        assert [a.deployment for a in record.attempts] == ["a"]
+        assert record.total_s < 2

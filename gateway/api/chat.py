@@ -93,7 +93,7 @@ class Chat:
             size=len(body),
             received_at=self.received_at,
             tags=tags_of(tags.decode("latin-1")) if tags is not None else {},
-            deadline_at=self._deadline(),
+            deadline_at=self._deadline(stream=stream),
         )
 
     async def answer(self, answer: Answer, story: Story) -> None:
@@ -176,9 +176,11 @@ class Chat:
             waited = loop.time() - started
             raise RequestTimeout(f"Of the request body only {len(data)} bytes arrived in {waited:.3g} s.") from None
 
-    def _deadline(self) -> float | None:
-        """The caller's own patience, in seconds from now, where a header says it."""
-        said = self._headers.get(b"x-request-timeout") or self._headers.get(b"x-stainless-read-timeout")
+    def _deadline(self, *, stream: bool) -> float | None:
+        """The caller's own patience, where a header says it. An SDK's read timeout is one for a whole answer only."""
+        said = self._headers.get(b"x-request-timeout")
+        if said is None and not stream:
+            said = self._headers.get(b"x-stainless-read-timeout")
         if said is None:
             return None
         try:

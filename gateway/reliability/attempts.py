@@ -38,15 +38,20 @@ class Stop(Struct, frozen=True):
 
 
 class Attempts:
-    """One plan being carried out: the tries left, how many were started, and until when."""
+    """One plan being carried out: the tries left, how many were started, and until when.
 
-    def __init__(self, plan: Plan, targets: Mapping[str, Deployment], seed: int, now: float) -> None:
+    ``until`` is the caller's own deadline in monotonic seconds, where there is one.
+    """
+
+    def __init__(
+        self, plan: Plan, targets: Mapping[str, Deployment], seed: int, now: float, *, until: float | None = None
+    ) -> None:
         self._left = list(plan.tries)
         self._backoff = plan.backoff
         self._targets = targets
         self._seed = seed
         self._started: list[str] = []
-        self.deadline_at = now + plan.total_s
+        self.deadline_at = now + plan.total_s if until is None else min(until, now + plan.total_s)
 
     def __repr__(self) -> str:
         left = ", ".join(t.deployment for t in self._left) or "none"

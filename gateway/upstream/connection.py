@@ -106,6 +106,7 @@ class Connection(asyncio.Protocol):
         if self.answer is not None:
             self.answer.cut(f"the connection was cut ({exc})" if exc else "the connection was cut")
         self._leave()
+        self._transport = None  # asyncio's TLS transport of some releases breaks when it is aborted after its end
         self._keeper.lost(self)
 
     def pause(self) -> None:

@@ -102,7 +102,7 @@ class Run:
         self._noticed = noticed
         self._clock = clock
         deployments = {t.deployment: targets[t.deployment].deployment for t in decision.plan.tries}
-        self._attempts = Attempts(decision.plan, deployments, decision.seed, clock())
+        self._attempts = Attempts(decision.plan, deployments, decision.seed, clock(), until=call.deadline_at)
 
     async def json(self) -> Answer:
         """The first whole answer. Raises UpstreamFailed when the plan is spent."""

@@ -10,7 +10,7 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from gateway.types import Endpoint
 
@@ -130,7 +130,8 @@ async def peer(script: Script, *, host: str = "127.0.0.1", tls: ssl.SSLContext |
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for line in here.lines:
-            line.writer.transport.abort()
+            with suppress(AttributeError):  # asyncio's TLS transport of some releases, aborted after its end
+                line.writer.transport.abort()
         await server.wait_closed()
         await asyncio.sleep(0)
     if here.failures:
