@@ -6,7 +6,7 @@ Read next: policy/decide.py, which decides; upstream/run.py, which acts; api/cha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -17,7 +17,6 @@ from gateway.intent import features
 from gateway.intent.classify import Classifier
 from gateway.keys import identify
 from gateway.policy.decide import decide
-from gateway.policy.explain import sentence
 from gateway.policy.match import AUTO, knows
 from gateway.providers.protocol import Answer
 from gateway.reliability.failures import MEANING, cooling_s
@@ -202,12 +201,10 @@ def gather(call: Call, caller: Caller, classifier: Classifier) -> Asked:
 
 def _nothing_can(decision: Decision, call: Call) -> GatewayError:
     """Nothing is eligible: the key's or the request's fault where every verdict says so, else ours."""
-    verdicts: Sequence[tuple[str, str]] = [
-        (v.why.code, f"{v.deployment}: {sentence(v.why)}") for v in decision.verdicts if v.why is not None
-    ]
-    if not verdicts:
+    reasons = {v.why.code for v in decision.verdicts if v.why is not None}
+    if not reasons:
         return NotFound(f"No route takes this request for {call.model[:64]!r}.", code="no_route", param="model")
-    codes = {code for code, _ in verdicts} - {"not_allowed_to_key"}
+    codes = reasons - {"not_allowed_to_key"}
     if not codes:
         said = f"The key may use none of the deployments of {call.model[:64]!r}."
         return Forbidden(said, code="model_not_allowed", param="model")
