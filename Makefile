@@ -40,13 +40,12 @@ format: $(TEST_STAMP)  ## put the code into the house style
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+LOCK := uv pip compile --generate-hashes --universal --python-version 3.11 --no-annotate --custom-compile-command 'make lock' --quiet
+
 lock:  ## pin every dependency with its hashes (needs uv)
-	uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 --no-annotate \
-	  --no-emit-find-links --no-emit-index-url --custom-compile-command 'make lock' -o requirements/base.txt --quiet
-	uv pip compile pyproject.toml --group dev --generate-hashes --universal --python-version 3.11 --no-annotate \
-	  --no-emit-find-links --no-emit-index-url --custom-compile-command 'make lock' -o requirements/dev.txt --quiet
-	uv pip compile --group build --generate-hashes --universal --python-version 3.11 --no-annotate \
-	  --no-emit-find-links --no-emit-index-url --custom-compile-command 'make lock' -o requirements/build.txt --quiet
+	$(LOCK) pyproject.toml -o requirements/base.txt
+	$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
+	$(LOCK) --group build -o requirements/build.txt
 
 clean:  ## remove what the other verbs made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from collections.abc import Mapping
 from typing import Final
 
 from gateway.errors import Unauthorized
 from gateway.types import Caller, World
 
-__all__ = ["ANYBODY", "identify", "mint"]
+__all__ = ["ANYBODY", "credential", "identify", "mint"]
 
 ANYBODY: Final = Caller("anonymous")
 _MAX_LENGTH: Final = 256
@@ -25,6 +26,16 @@ def mint(id: str) -> tuple[str, str]:
     secret = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
     key = f"gw_{id}_{secret}"
     return key, _digest(key)
+
+
+def credential(headers: Mapping[bytes, bytes]) -> str | None:
+    """The key of a request, where the SDKs of OpenAI, of Azure or of Anthropic put it; names in lower case."""
+    said = headers.get(b"authorization")
+    if said is not None:
+        scheme, _, token = said.partition(b" ")
+        return token.strip().decode("latin-1") if scheme.lower() == b"bearer" else None
+    said = headers.get(b"api-key") or headers.get(b"x-api-key")
+    return said.decode("latin-1") if said is not None else None
 
 
 def identify(credential: str | None, world: World) -> Caller:

@@ -23,6 +23,7 @@ from gateway.errors import (
     UnsupportedMedia,
     envelope,
 )
+from gateway.keys import credential
 from gateway.money import usd
 from gateway.providers.protocol import Answer
 from gateway.reliability.failures import to_client
@@ -59,7 +60,7 @@ class Chat:
         self._receive = receive
         self._send = send
         self._whole = WHOLE in scope
-        self.credential = _credential(self._headers)
+        self.credential = credential(self._headers)
         self.started = False
 
     @property
@@ -188,16 +189,6 @@ class Chat:
         except ValueError:
             return None
         return self.received_at + patience if 0 < patience <= MAX_DEADLINE_S else None
-
-
-def _credential(headers: dict[bytes, bytes]) -> str | None:
-    """The key, where the SDKs of OpenAI, of Azure or of Anthropic put it."""
-    said = headers.get(b"authorization")
-    if said is not None:
-        scheme, _, token = said.partition(b" ")
-        return token.strip().decode("latin-1") if scheme.lower() == b"bearer" else None
-    said = headers.get(b"api-key") or headers.get(b"x-api-key")
-    return said.decode("latin-1") if said is not None else None
 
 
 def _shown(value: bytes) -> str:

@@ -15,7 +15,7 @@ from gateway import __version__
 from gateway.api.chat import JSON
 from gateway.api.heads import about_error
 from gateway.errors import Forbidden, GatewayError, MethodNotAllowed, NotFound, envelope
-from gateway.keys import identify
+from gateway.keys import credential, identify
 from gateway.pipeline import Pipeline
 from gateway.policy.match import AUTO
 from gateway.types import Caller, World
@@ -46,7 +46,7 @@ def make_public(pipeline: Pipeline, ready: Ready) -> FastAPI:
     async def models(request: Request) -> dict[str, Any]:
         """All that this caller may name as a model."""
         world = pipeline.live.world
-        caller = identify(_credential(request), world)
+        caller = identify(credential(dict(request.scope["headers"])), world)
         return {"object": "list", "data": [_model(name, owner) for name, owner in _names(world, caller)]}
 
     @app.get("/v1/models/{model:path}")
@@ -54,7 +54,7 @@ def make_public(pipeline: Pipeline, ready: Ready) -> FastAPI:
     async def model(model: str, request: Request) -> dict[str, Any]:
         """One of them."""
         world = pipeline.live.world
-        caller = identify(_credential(request), world)
+        caller = identify(credential(dict(request.scope["headers"])), world)
         for name, owner in _names(world, caller):
             if name == model:
                 return _model(name, owner)
@@ -107,13 +107,6 @@ CREATED: Final = 1_735_689_600
 
 def _model(name: str, owner: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": CREATED, "owned_by": owner}
-
-
-def _credential(request: Request) -> str | None:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return token.strip()
-    return request.headers.get("api-key") or request.headers.get("x-api-key")
 
 
 async def refuse(request: Request, error: Exception) -> Response:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from gateway.types import Features
 
-__all__ = ["Reading", "read"]
+__all__ = ["BYTES_PER_TOKEN", "Reading", "read"]
 
 #: Bytes of JSON text in one token, on average over English prose and code; families differ by about a quarter.
 BYTES_PER_TOKEN: Final = 4

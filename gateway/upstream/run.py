@@ -23,6 +23,7 @@ from gateway.errors import (
     Timeout,
     TransportError,
 )
+from gateway.intent.features import BYTES_PER_TOKEN
 from gateway.money import cost
 from gateway.providers.protocol import Answer, Feed
 from gateway.reliability.attempts import Attempts, Start
@@ -34,8 +35,6 @@ from gateway.upstream.transport import Response
 
 __all__ = ["Client", "Run", "Streamed"]
 
-#: Bytes of generated text in one token, for an estimate where a provider reports nothing.
-BYTES_PER_TOKEN: Final = 4
 #: The most of an error answer that is read, in bytes.
 ERROR_BODY: Final = 256 * 1024
 
