@@ -168,6 +168,9 @@ def test_the_fleets_word_waits_for_a_probe_that_is_out_here_but_not_for_one_that
     assert (b.shut(now + 30, now + 1), b.ended(probe, "ok", now + 2)) == (None, "closed")
     b, now = half_open()
     assert b.shut(now + 30, now + 1) == "open"
+    b, now = half_open()
+    b.begin(now)
+    assert b.shut(now + 90, now + 60) == "open"  # it was lost
 
 
 def test_a_probe_that_passed_elsewhere_closes_it_and_what_was_begun_before_counts_no_more() -> None:
@@ -256,9 +259,9 @@ class AgainstTheModel(RuleBasedStateMachine):
         ratio=st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0]),
     )
     def start(self, buckets: int, min_failures: int, ratio: float) -> None:
-        self.rules = BreakerRules(buckets=buckets, min_failures=min_failures, ratio=ratio)
+        self.limits = BreakerRules(buckets=buckets, min_failures=min_failures, ratio=ratio)
         self.now = T0
-        self.breaker = Breaker(self.rules, self.now)
+        self.breaker = Breaker(self.limits, self.now)
         self.mode: State = "closed"
         self.until = 0.0
         self.out: int | None = None  # the ticket of the probe
@@ -269,11 +272,11 @@ class AgainstTheModel(RuleBasedStateMachine):
         self.opened = 0
 
     def slot(self, at: float) -> int:
-        return int(at * (self.rules.buckets / self.rules.window_s))
+        return int(at * (self.limits.buckets / self.limits.window_s))
 
     def known(self) -> tuple[int, int]:
         """Failures and calls in the window."""
-        seen = [failed for at, failed, _ in self.outcomes if self.slot(self.now) - self.slot(at) < self.rules.buckets]
+        seen = [failed for at, failed, _ in self.outcomes if self.slot(self.now) - self.slot(at) < self.limits.buckets]
         return sum(seen), len(seen)
 
     def change(self, mode: State, until: float = 0.0, keep: int | None = None) -> State:
@@ -303,7 +306,7 @@ class AgainstTheModel(RuleBasedStateMachine):
         assert ticket not in self.live + self.done + self.stale
         self.live.append(ticket)
         if self.mode == "half_open":
-            self.out, self.until = ticket, self.now + self.rules.probe_s
+            self.out, self.until = ticket, self.now + self.limits.probe_s
 
     @precondition(lambda self: self.live)
     @rule(data=st.data())
@@ -348,14 +351,14 @@ class AgainstTheModel(RuleBasedStateMachine):
         if verdict == "failed" or (verdict == "ok" and not counted):
             self.outcomes.append((self.now, verdict == "failed", -ticket))
         failed, all_of_them = self.known()
-        if verdict == "failed" and failed >= self.rules.min_failures and failed >= self.rules.ratio * all_of_them:
+        if verdict == "failed" and failed >= self.limits.min_failures and failed >= self.limits.ratio * all_of_them:
             return self.change("open", self.now + 30.0)
         return None
 
     @precondition(lambda self: self.stale)
     @rule(data=st.data(), verdict=st.sampled_from(["ok", "failed", "soft", "none"]), content=st.booleans())
     def an_old_result_comes(self, data: st.DataObject, verdict: Verdict, content: bool) -> None:
-        ticket = data.draw(st.sampled_from(self.stale))
+        ticket = data.draw(st.sampled_from(self.stale[-3:]))
         said = self.breaker.passed(ticket, self.now) if content else self.breaker.ended(ticket, verdict, self.now)
         assert said is None
 
@@ -376,12 +379,22 @@ class AgainstTheModel(RuleBasedStateMachine):
         said = self.breaker.mend(self.now)
         assert said == (None if self.mode == "closed" else self.change("closed"))
 
-    @rule()
-    def the_lease_is_ours(self) -> None:
+    @precondition(lambda self: self.mode != "closed")
+    @rule(in_time=st.booleans(), begins=st.booleans())
+    def the_lease_is_ours(self, in_time: bool, begins: bool) -> None:
+        if in_time:
+            self.now = max(self.now, self.until)
         due = self.wait() == "due"
         assert self.breaker.allow_probe(self.now) == ("half_open" if due else None)
         if due:
-            self.change("half_open", self.now + self.rules.probe_s)
+            self.change("half_open", self.now + self.limits.probe_s)
+        if begins:
+            self.a_try_starts()
+
+    @precondition(lambda self: self.mode == "half_open")
+    @rule()
+    def the_probe_is_lost(self) -> None:
+        self.now = max(self.now, self.until)
 
     @invariant()
     def it_is_as_the_model_says(self) -> None:
@@ -401,4 +414,4 @@ class AgainstTheModel(RuleBasedStateMachine):
 
 
 TestAgainstTheModel = AgainstTheModel.TestCase
-TestAgainstTheModel.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
+TestAgainstTheModel.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
