@@ -1,10 +1,12 @@
 """OpenAI's Chat Completions protocol, as OpenAI and most others speak it.
 
-Read next: stream.py, for answers that come in chunks; rows.py, for what differs between providers.
+Read next: stream.py, for answers that come in chunks; gather.py, for one answer made of them; rows.py, for what
+differs between providers.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final, Literal
 from urllib.parse import quote, urlsplit
 
@@ -12,10 +14,11 @@ import msgspec
 
 from gateway import __version__
 from gateway.errors import Failure
+from gateway.providers.gather import Gather
 from gateway.providers.protocol import Answer, Headers
 from gateway.providers.repairs import Body, fitted
 from gateway.providers.rows import Row
-from gateway.providers.shapes import UNREADABLE, WHOLE, Choice, Message, Whole, content_of, usage_of
+from gateway.providers.shapes import UNREADABLE, WHOLE, Choice, Message, Whole, answer_of
 from gateway.providers.stream import Stream, decoded, fault_in, is_utf8
 from gateway.reliability.failures import classify
 from gateway.reliability.said import read
@@ -84,9 +87,22 @@ class OpenAI:
             headers[name.lower().encode()] = value.encode()
         return tuple(headers.items())
 
-    def render(self, call: Call, deployment: Deployment) -> bytes:
-        """The client's body with this provider's model, names and stream options; unknown members stay."""
+    @property
+    def aggregates(self) -> bool:
+        """Whether this provider's streams say all that its whole answers do."""
+        return self.row.aggregates
+
+    def render(self, call: Call, deployment: Deployment, *, stream: bool | None = None) -> bytes:
+        """The client's body with this provider's model, names and stream options; unknown members stay.
+
+        ``stream`` is what the gateway wants, whatever the client asked for; None is as the client asked.
+        """
         fields: dict[str, Any] = {**call.fields, "model": deployment.model}
+        if stream is None:
+            stream = call.stream
+        elif stream is not call.stream:
+            fields["stream"] = stream
+            fields.pop("stream_options", None)
         for old, new in self.row.rename:
             if old in fields:
                 value = fields.pop(old)
@@ -95,7 +111,7 @@ class OpenAI:
             fields.pop(name, None)
         if not self.row.include_usage:
             fields.pop("stream_options", None)
-        elif call.stream:
+        elif stream:
             fields["stream_options"] = {**(fields.get("stream_options") or {}), "include_usage": True}
         return msgspec.json.encode(fields)
 
@@ -107,7 +123,7 @@ class OpenAI:
             return self._repaired(body, call, deployment)
         if not is_plain(whole) or not (body.isascii() or is_utf8(body)):
             return self._repaired(body, call, deployment)
-        return answer(body, whole)
+        return answer_of(body, whole)
 
     def _repaired(self, raw: bytes, call: Call, deployment: Deployment) -> Answer | Failure:
         body = decoded(raw)
@@ -124,11 +140,15 @@ class OpenAI:
         except msgspec.ValidationError as error:
             missing = any(not choice.get("finish_reason") for choice in body["choices"])
             return Failure(kind="truncated" if missing else "garbage", message=f"the answer is not whole: {error}")
-        return answer(msgspec.json.encode(body), whole)
+        return answer_of(msgspec.json.encode(body), whole)
 
     def feed(self, call: Call, deployment: Deployment) -> Stream:
         """A reader for one 2xx stream."""
         return Stream(self.row, call, deployment)
+
+    def collect(self, call: Call, deployment: Deployment) -> Gather:
+        """A reader that makes one answer of one 2xx stream, or of the JSON that came where one was asked for."""
+        return Gather(self.row, call, deployment, partial(self.parse, call=call, deployment=deployment))
 
     def fault(self, status: int, headers: Headers, body: bytes, deployment: Deployment) -> Failure:
         """What a status outside 2xx means."""
@@ -162,13 +182,3 @@ def unreadable(raw: bytes) -> Failure:
         if "truncated" in str(error):
             return Failure(kind="truncated", message=f"the provider's answer is cut off after {len(raw)} bytes")
     return Failure(kind="garbage", message="the provider's answer is not a JSON object in UTF-8")
-
-
-def answer(body: bytes, whole: Whole) -> Answer:
-    return Answer(
-        body=body,
-        model=whole.model or None,
-        usage=usage_of(whole.usage) if whole.usage else None,
-        finish=whole.choices[0].finish_reason,
-        output_bytes=sum(content_of(choice.message) or 0 for choice in whole.choices),
-    )

@@ -1,4 +1,4 @@
-"""The five seams of a provider protocol: render, parse, feed, fault, embed. All of them pure: bytes in, values out.
+"""The seams of a provider protocol: render, parse, feed, collect, fault. All of them pure: bytes in, values out.
 
 Read next: openai.py, the first protocol; rows.py, the providers that speak it.
 
@@ -16,7 +16,7 @@ from msgspec import Struct
 from gateway.errors import Failure
 from gateway.types import Call, Deployment, Endpoint, Secret, Usage
 
-__all__ = ["Answer", "Feed", "Piece", "Protocol"]
+__all__ = ["Answer", "Collect", "Feed", "Piece", "Protocol"]
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -71,15 +71,36 @@ class Feed(Interface):
         ...
 
 
+class Collect(Feed, Interface):
+    """One stream being read for a client that asked for JSON: nothing goes out until ``done``.
+
+    Its pieces never have ``data``; ``content``, ``done`` and ``failure`` mean what they mean in any stream.
+    ``answer`` is the whole answer once a piece was ``done``, and None before, after a failure, and for ever then.
+    """
+
+    answer: Answer | None
+
+
 class Protocol(Interface):
     """A wire protocol that providers speak."""
+
+    @property
+    def aggregates(self) -> bool:
+        """Whether streams of this provider say all that its whole answers do, so that ``collect`` loses nothing.
+
+        Whether a request can be streamed at all is for streamable.py to say.
+        """
+        ...
 
     def endpoint(self, deployment: Deployment, key: Secret | None) -> Endpoint:
         """Where requests of this deployment go with this key. Made once for each and kept by the caller."""
         ...
 
-    def render(self, call: Call, deployment: Deployment) -> bytes:
-        """The request body in the provider's words."""
+    def render(self, call: Call, deployment: Deployment, *, stream: bool | None = None) -> bytes:
+        """The request body in the provider's words.
+
+        ``stream`` says whether a stream is asked for, with its usage; None is as the client asked.
+        """
         ...
 
     def parse(self, body: bytes, call: Call, deployment: Deployment) -> Answer | Failure:
@@ -88,6 +109,10 @@ class Protocol(Interface):
 
     def feed(self, call: Call, deployment: Deployment) -> Feed:
         """A reader for one 2xx stream."""
+        ...
+
+    def collect(self, call: Call, deployment: Deployment) -> Collect:
+        """A reader for one 2xx stream, or 2xx JSON, that was asked for on behalf of a client who wants JSON."""
         ...
 
     def fault(self, status: int, headers: Headers, body: bytes, deployment: Deployment) -> Failure:

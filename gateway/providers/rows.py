@@ -26,6 +26,8 @@ class Row(Struct, frozen=True, kw_only=True, eq=False):
     ``rename`` and ``drop`` are members of requests that it calls otherwise, or refuses.
     ``repairs`` and ``chunk_repairs`` are what its answers and chunks are known to need: a valid one is not touched,
     and one that these do not make valid gets all there are.
+    ``aggregates``: its streams say all that its whole answers do, so that one can be made of the other. True only
+    where recordings of both show it; docs/recordings.md has the evidence, and why it is False elsewhere.
     ``finish_by_done``: its streams name no finish reason, and ``[DONE]`` alone ends them.
     """
 
@@ -43,6 +45,7 @@ class Row(Struct, frozen=True, kw_only=True, eq=False):
     drop: tuple[str, ...] = ()
     repairs: Repairs = ANSWER
     chunk_repairs: Repairs = CHUNK
+    aggregates: bool = False
     finish_by_done: bool = False
     simulated: bool = False
 
@@ -69,6 +72,7 @@ OPENAI: Final = (
         env="OPENAI_API_KEY",
         repairs=NULLS,
         chunk_repairs=Repairs("delta", body=(fix.chunk_object,)),
+        aggregates=True,
     ),
     Row(
         kind="azure_openai",
@@ -103,6 +107,7 @@ CLOUD: Final = (
         rename=OLDER_NAMES,
         repairs=NULLS,
         chunk_repairs=NONE,
+        aggregates=True,
     ),
     Row(
         kind="xai",
@@ -111,6 +116,7 @@ CLOUD: Final = (
         env="XAI_API_KEY",
         repairs=NULLS,
         chunk_repairs=UNFINISHED,
+        aggregates=True,
     ),
     Row(
         kind="openrouter",
@@ -224,6 +230,7 @@ LOCAL: Final = (
         base_url="http://simulated.invalid/v1",
         company="simulated",
         key_required=False,
+        aggregates=True,
         simulated=True,
     ),
 )

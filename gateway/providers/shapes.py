@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from gateway.providers.protocol import Answer
 from gateway.types import Usage
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Message",
     "Tokens",
     "Whole",
+    "answer_of",
     "content_of",
     "size_of",
     "usage_of",
@@ -222,6 +224,17 @@ def content_of(part: Delta | Message) -> int | None:
     if part.function_call:
         size += len(part.function_call.name) + size_of(part.function_call.arguments)
     return size or (0 if part.audio else None)
+
+
+def answer_of(body: bytes, whole: Whole) -> Answer:
+    """A valid answer, and what it came to. It has at least one choice."""
+    return Answer(
+        body=body,
+        model=whole.model or None,
+        usage=usage_of(whole.usage) if whole.usage else None,
+        finish=whole.choices[0].finish_reason,
+        output_bytes=sum(content_of(choice.message) or 0 for choice in whole.choices),
+    )
 
 
 def called(call: ToolDelta | ToolCall | CustomCall) -> int:

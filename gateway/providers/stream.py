@@ -1,6 +1,7 @@
 """One stream of chunks being read: what is whole, what it came to, and whether it is complete.
 
-Read next: openai.py, which makes one for each stream; repairs.py, for the chunks that do not pass as they are.
+Read next: openai.py, which makes one for each stream; repairs.py, for the chunks that do not pass as they are;
+gather.py, which makes one answer of a stream instead of passing it on.
 
 A chunk that the gate (shapes.CHUNK) takes goes on byte for byte. Three rules hold for every provider: each choice
 finishes once; usage comes once, last, and only to those who asked; a stream has one ``id``.
@@ -8,6 +9,7 @@ finishes once; usage comes once, last, and only to those who asked; a stream has
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -22,13 +24,16 @@ from gateway.reliability.failures import classify
 from gateway.reliability.said import said
 from gateway.types import Call, Deployment, Usage
 
-__all__ = ["Stream"]
+__all__ = ["Sink", "Stream"]
 
 DONE: Final = b"[DONE]"
 BEFORE: Final = b"data: "
 AFTER: Final = b"\n\n"
 BETWEEN: Final = AFTER + BEFORE
 MAX_HELD: Final = 16
+#: What becomes of accepted chunks: it takes their JSON in order and gives the bytes for the client.
+Sink = Callable[[list[bytes]], bytes]
+
 ENVELOPE: Final = ("id", "object", "created", "model", "service_tier", "system_fingerprint")
 
 
@@ -37,7 +42,7 @@ class Stream:
 
     ``complete`` says that every choice that was begun has its finish reason: nothing but usage can still come.
     A provider that errs in one chunk errs in the next: after a repair the gate is not asked until a chunk needed none.
-    ``skipped`` counts events that could not be read and were left out.
+    ``skipped`` counts events that could not be read and were left out. ``sink`` takes every chunk that goes out.
     """
 
     __slots__ = (
@@ -51,6 +56,7 @@ class Stream:
         "_over",
         "_rough",
         "_row",
+        "_sink",
         "_splitter",
         "_tail",
         "_tools",
@@ -61,7 +67,7 @@ class Stream:
         "usage",
     )
 
-    def __init__(self, row: Row, call: Call, deployment: Deployment) -> None:
+    def __init__(self, row: Row, call: Call, deployment: Deployment, sink: Sink | None = None) -> None:
         self.usage: Usage | None = None
         self.model: str | None = None
         self.finish: str | None = None
@@ -70,6 +76,7 @@ class Stream:
         self._row = row
         self._call = call
         self._deployment = deployment
+        self._sink = sink or framed
         self._splitter = Splitter()
         self._begun: set[int] = set()
         self._finished: set[int] = set()
@@ -130,7 +137,7 @@ class Stream:
             if result is not None:
                 content |= self._note(result[0])
                 out += result[1]
-        return Piece(framed(out), content)
+        return Piece(self._sink(out), content)
 
     def _valid(self, event: bytes) -> Chunk | None:
         """The chunk in an event that can go on as it is."""
@@ -278,7 +285,7 @@ class Stream:
         if self._tail is not None and self._call.include_usage:
             out.append(msgspec.json.encode(self._tail))
         self._over = True
-        return Piece(framed(out), content, done=True)
+        return Piece(self._sink(out), content, done=True)
 
     def _finishes(self) -> list[bytes]:
         """The last chunk of a stream whose provider names no finish reason."""
@@ -294,7 +301,7 @@ class Stream:
 
     def _failed(self, out: list[bytes], content: bool, failure: Failure) -> Piece:
         self._over = True
-        return Piece(framed(out), content, failure=failure)
+        return Piece(self._sink(out), content, failure=failure)
 
 
 def framed(events: list[bytes]) -> bytes:

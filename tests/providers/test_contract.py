@@ -153,6 +153,27 @@ def test_a_call_that_is_no_stream_asks_for_no_stream_options(kind: str) -> None:
 
 
 @every
+def test_a_stream_is_asked_for_with_its_usage_though_the_client_wants_json(kind: str) -> None:
+    for fields in ({}, {"stream": False}, {"stream": None}):
+        call = make.call(fields=fields)
+        before = json.dumps(call.fields)
+        sent = json.loads(protocol_of(kind).render(call, target(kind), stream=True))
+        assert json.dumps(call.fields) == before
+        as_asked = json.loads(protocol_of(kind).render(make.call(fields={"stream": True}), target(kind)))
+        assert sent == as_asked
+        assert sent["stream"] is True
+        assert sent.get("stream_options") == ({"include_usage": True} if ROWS[kind].include_usage else None)
+
+
+@every
+def test_json_is_asked_for_though_the_client_wants_a_stream(kind: str) -> None:
+    call = make.call(fields={"stream": True, "stream_options": {"include_usage": True}})
+    sent = json.loads(protocol_of(kind).render(call, target(kind), stream=False))
+    assert (sent["stream"], sent.get("stream_options")) == (False, None)
+    assert protocol_of(kind).render(call, target(kind), stream=True) == protocol_of(kind).render(call, target(kind))
+
+
+@every
 def test_members_go_by_the_providers_names(kind: str) -> None:
     row = ROWS[kind]
     fields = {old: number for number, (old, _) in enumerate(row.rename)} | dict.fromkeys(row.drop, 1)
@@ -355,6 +376,12 @@ def test_no_json_whatever_breaks_a_reader(kind: str, path: tuple[Any, ...], valu
     delivered = deliver(protocol.feed(make.call(stream=True), target(kind)), sse(*CHUNKS[:3], odd, *CHUNKS[3:]))
     assert delivered.done != (delivered.failure is not None)
     assert all(event["object"] == ENVELOPE["object"] for event in delivered.events)
+    reader = protocol.collect(make.call(), target(kind))
+    gathered = deliver(reader, sse(*CHUNKS[:3], odd, *CHUNKS[3:]))
+    assert (gathered.data, gathered.done) == (b"", reader.answer is not None)
+    assert gathered.done != (gathered.failure is not None)
+    if reader.answer is not None:
+        assert isinstance(protocol.parse(reader.answer.body, make.call(), target(kind)), Answer)
 
 
 @every

@@ -8,15 +8,20 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from gateway.errors import Failure
 from gateway.providers.protocol import Answer
 from gateway.providers.registry import protocol_of
+from gateway.providers.shapes import WHOLE
 from tests import make
 from tests.providers.streams import deliver
 from tests.recordings import Recording, differences, events, invalid, load, row_of, skeleton
+
+#: What a message is, whichever way it came: its texts, its tool calls by name and text, its finish reason.
+Said = dict[int, tuple[dict[str, str], list[list[str]], str | None]]
 
 #: Answers that are broken as recorded: an error or the end came inside a stream, or a test had its own made up.
 BROKEN = {
@@ -63,6 +68,79 @@ def test_every_recorded_answer_is_delivered_valid_and_whole(capsys: pytest.Captu
     with capsys.disabled():
         print("\nreplayed:", ", ".join(f"{n} {kind} {how}" for (kind, how), n in sorted(counts.items())))
     assert not wrong, "\n".join(wrong)
+
+
+def pieces(body: bytes, dice: random.Random) -> list[bytes]:
+    places = sorted(dice.randrange(len(body) + 1) for _ in range(dice.randrange(12)))
+    return [body[start:end] for start, end in zip([0, *places], [*places, len(body)], strict=True)]
+
+
+def gathered(recorded: Recording, dice: random.Random) -> Answer | Failure:
+    """What a client that wants JSON gets of a recording, its bytes cut at random places."""
+    feed = protocol_of(row_of(recorded.provider).kind).collect(make.call(), make.deployment("some-model"))
+    ends = [feed.feed(data) for data in pieces(recorded.body, dice)] + [feed.close()]
+    assert not any(piece.data for piece in ends), recorded.id
+    (failure,) = {piece.failure for piece in ends if piece.done or piece.failure}
+    got = feed.answer if failure is None else failure
+    assert got is not None, recorded.id
+    return got
+
+
+def said(bodies: list[dict[str, Any]]) -> Said:
+    """What chunks, or an answer, come to: read in the plainest way there is."""
+    found: dict[int, tuple[dict[str, str], dict[int, list[str]], list[str]]] = {}
+    for choice in (choice for body in bodies for choice in body["choices"]):
+        texts, called, finish = found.setdefault(choice["index"], ({}, {}, []))
+        part = choice.get("message") if "delta" not in choice else choice["delta"]
+        for name in ("content", "reasoning_content", "refusal"):
+            texts[name] = texts.get(name, "") + (part.get(name) or "")
+        for position, call in enumerate(part.get("tool_calls") or ()):
+            known = called.setdefault(call.get("index", position), ["", "", ""])
+            function = call.get("function") or {}
+            for place, piece in enumerate((call.get("id"), function.get("name"), function.get("arguments"))):
+                known[place] += piece or ""
+        finish += [choice["finish_reason"]] if choice["finish_reason"] else []
+    return {
+        index: (texts, [call for _, call in sorted(called.items())], finish[0] if finish else None)
+        for index, (texts, called, finish) in found.items()
+    }
+
+
+def test_every_recorded_stream_makes_one_valid_answer_that_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    dice = random.Random(20261122)
+    counts: Counter[str] = Counter()
+    wrong: list[str] = []
+    for recorded in load():
+        if recorded.status != 200 or not recorded.stream:
+            continue
+        relayed, got = replay(recorded, True, dice), gathered(recorded, dice)
+        if isinstance(relayed, Failure) or isinstance(got, Failure):
+            assert relayed == got, recorded.id
+            counts["broken as recorded, and refused"] += 1
+            continue
+        WHOLE.decode(got.body)
+        body, chunks = json.loads(got.body), events(relayed)
+        wrong += [f"{recorded.id}: {fault}" for fault in invalid(body)]
+        if said([body]) != said(chunks):
+            wrong.append(f"{recorded.id}: {said(chunks)} became {said([body])}")
+        usage = next((event["usage"] for event in chunks if event.get("usage")), None)
+        if body.get("usage") != usage:
+            wrong.append(f"{recorded.id}: {usage} became {body.get('usage')}")
+        counts["whole, with usage" if usage else "whole, no usage reported"] += 1
+    with capsys.disabled():
+        print("\ngathered:", ", ".join(f"{n} streams {how}" for how, n in sorted(counts.items())))
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_recorded_answer_is_the_same_when_a_stream_was_asked_for() -> None:
+    dice = random.Random(20261123)
+    for recorded in load():
+        if recorded.status == 200 and not recorded.stream:
+            blank = len(recorded.body) - len(recorded.body.lstrip())
+            parsed = protocol_of(row_of(recorded.provider).kind).parse(
+                recorded.body[blank:], make.call(), make.deployment("some-model")
+            )
+            assert gathered(recorded, dice) == parsed, recorded.id
 
 
 def test_recorded_errors_become_failures_with_a_message() -> None:
