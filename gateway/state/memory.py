@@ -6,19 +6,18 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from gateway.state.cooled import Cooled
 from gateway.state.verbs import Health
-from gateway.types import Cooling
+from gateway.state.view import View
 
 __all__ = ["Memory"]
 
 
-class Memory:
+class Memory(View):
     """State for a gateway that runs alone: always up, gone with the process. Keeps the last ``kept`` records."""
 
     def __init__(self, *, kept: int = 10_000) -> None:
+        super().__init__()
         self._kept = kept
-        self._cooled = Cooled()
         self._records: OrderedDict[str, bytes] = OrderedDict()
         self._spent: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
         self._refreshed_at = 0.0
@@ -26,13 +25,13 @@ class Memory:
     def __repr__(self) -> str:
         return f"state in memory: {len(self._records)} of {self._kept} records"
 
-    def cool(self, deployment: str, cooling: Cooling) -> None:
-        """See State.cool."""
-        self._cooled.leave(deployment, cooling)
+    def alone(self, now: float) -> bool:
+        """See State.alone: the whole fleet is here."""
+        return False
 
-    def cooling(self, now: float) -> Mapping[str, Cooling]:
-        """See State.cooling."""
-        return self._cooled.at(now)
+    def replicas(self) -> int:
+        """See State.replicas."""
+        return 1
 
     def append(self, record: bytes, id: str) -> None:
         """See State.append."""
@@ -57,7 +56,11 @@ class Memory:
         return list(islice(reversed(self._records.values()), limit))
 
     async def sync(self, now: float) -> None:
-        """See State.sync: there is nobody to sync with."""
+        """See State.sync: there is nobody to sync with, but what is asked for is granted here as in a fleet."""
+        self.cooled.settle(now)
+        self.leases.grant(now)
+        self.buckets.take(now)
+        self.buckets.settle()
         self._refreshed_at = now
 
     def health(self) -> Health:

@@ -2,12 +2,14 @@
 
 Under ``prefix``: ``decisions`` is a stream of records, up to 64 in an entry as lines; ``decisions:ids`` is a stream
 of their ids with the same entry ids, which is how a record is found: one more small write per entry instead of an
-index key per record, trimmed in the same step. ``cooling`` and ``spend:<caller>`` are hashes.
+index key per record, trimmed in the same step. ``spend:<caller>`` is a hash. What is shared about health has its keys
+in meeting.py.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -16,12 +18,12 @@ from typing import Final, TypeVar, cast
 from redis.exceptions import RedisError
 
 from gateway.errors import Unavailable
-from gateway.state.cooled import Cooled
 from gateway.state.link import Link
+from gateway.state.meeting import Meeting
 from gateway.state.outbox import Batch, Outbox
-from gateway.state.scripts import COOL, DELIVER
-from gateway.state.verbs import Health
-from gateway.types import Cooling
+from gateway.state.scripts import DELIVER
+from gateway.state.verbs import ALONE_S, Health
+from gateway.state.view import View
 
 __all__ = ["Redis"]
 
@@ -36,14 +38,12 @@ CONNECT_WAIT_S: Final = 0.1
 SYNC_S: Final = 0.3
 #: How long somebody who asks (find, recent, spend) waits, in seconds.
 ASK_S: Final = 1.0
-#: The longest cooling that is shared, in milliseconds: a year.
-LONGEST_MS: Final = 365 * 86_400_000
 
 Answer = TypeVar("Answer")
 Entry = tuple[bytes, Mapping[bytes, bytes]]
 
 
-class Redis:
+class Redis(View):
     """State in a Redis that all replicas share. When it is gone, each goes on with what it knows and keeps what to say.
 
     ``kept`` bounds the records in Redis, ``buffered`` those that wait here. Times are in seconds.
@@ -59,34 +59,34 @@ class Redis:
         command_s: float = 0.05,
         connect_s: float = 1.0,
     ) -> None:
+        super().__init__()
+        replica = secrets.token_hex(8)
         self._prefix = prefix
         self._kept = kept
         self._link = Link(url, command_s=command_s, connect_s=connect_s)
         self._outbox = Outbox(buffered, BATCH)
-        self._cooled = Cooled()
-        self._to_cool: dict[str, Cooling] = {}
+        self._meeting = Meeting(self, prefix, replica)
         self._log = f"{prefix}:decisions"
         self._ids = f"{prefix}:decisions:ids"
-        self._sent = f"{prefix}:sent:{secrets.token_hex(8)}"
+        self._sent = f"{prefix}:sent:{replica}"
         self._one_at_a_time = asyncio.Lock()
         self._now = 0.0
         self._refreshed_at = 0.0
+        self._began_at: float | None = None
 
     def __repr__(self) -> str:
         health = self.health()
         how = "up" if health.up else f"not answering: {health.error}"
         return f"state in Redis under {self._prefix!r}, {how}; {len(self._outbox)} records to send"
 
-    def cool(self, deployment: str, cooling: Cooling) -> None:
-        """See State.cool."""
-        self._cooled.leave(deployment, cooling)
-        known = self._to_cool.get(deployment)
-        if known is None or known.until_at < cooling.until_at:
-            self._to_cool[deployment] = cooling
+    def alone(self, now: float) -> bool:
+        """See State.alone. Before the first refresh it counts from the first sync."""
+        since = self._refreshed_at or self._began_at
+        return since is not None and now - since > ALONE_S
 
-    def cooling(self, now: float) -> Mapping[str, Cooling]:
-        """See State.cooling."""
-        return self._cooled.at(now)
+    def replicas(self) -> int:
+        """See State.replicas."""
+        return self._meeting.replicas
 
     def append(self, record: bytes, id: str) -> None:
         """See State.append."""
@@ -111,12 +111,16 @@ class Redis:
     async def sync(self, now: float) -> None:
         """See State.sync. Takes at most half a second, whatever Redis does."""
         self._now = now
+        if self._began_at is None:
+            self._began_at = now
         try:
             async with asyncio.timeout(SYNC_S), self._one_at_a_time:
                 if await self._link.up(CONNECT_WAIT_S):
                     await self._exchange(now)
         except (RedisError, OSError) as error:
             self._link.lost(error)
+        if self.alone(now):
+            self.leases.grant(now)
 
     def health(self) -> Health:
         """See State.health."""
@@ -125,9 +129,13 @@ class Redis:
 
     async def aclose(self) -> None:
         """See State.aclose."""
+        self.leases.let_all_go()
         await self.sync(self._now)
         while self._outbox and self.health().up:
             await self.sync(self._now)
+        if self.health().up:
+            with contextlib.suppress(RedisError, OSError):
+                await self._meeting.leave(self._link.client)
         await self._link.aclose()
 
     async def _exchange(self, now: float) -> None:
@@ -138,16 +146,17 @@ class Redis:
             full = batch is not None and len(batch.records) == BATCH
 
     async def _send(self, now: float, batch: Batch | None) -> None:
-        cooling = dict(self._to_cool)
         pipeline = self._link.client.pipeline(transaction=False)
         if batch is not None:
             keys, args = self._delivery(batch)
             pipeline.eval(DELIVER, len(keys), *keys, *args)
-        pipeline.eval(COOL, 1, f"{self._prefix}:cooling", *_told(cooling, now))
+        feeds = self._meeting.render(pipeline, now)
         replies = await pipeline.execute()
         self._outbox.delivered()
-        self._to_cool = {d: c for d, c in self._to_cool.items() if cooling.get(d) != c}
-        self._refresh(now, replies[-1])
+        for feed, reply in zip(feeds, replies[-len(feeds) :], strict=True):
+            feed(reply)
+        self._refreshed_at = now
+        self._link.answered()
 
     def _delivery(self, batch: Batch) -> tuple[list[str], list[str | bytes | int]]:
         keys = [self._sent, self._log, self._ids, f"{self._prefix}:decisions:count"]
@@ -158,13 +167,6 @@ class Redis:
         for entry in _entries(batch):
             args += (len(entry), "\n".join(id for id, _ in entry), b"\n".join(record for _, record in entry))
         return keys, args
-
-    def _refresh(self, now: float, left: Sequence[bytes | int]) -> None:
-        for name, remaining, kind in zip(left[0::3], left[1::3], left[2::3], strict=True):
-            until_at = now + int(remaining) / 1000
-            self._cooled.leave(cast(bytes, name).decode(), Cooling(until_at, cast(bytes, kind).decode()))
-        self._refreshed_at = now
-        self._link.answered()
 
     async def _ask(self, answer: Callable[[], Awaitable[Answer]]) -> Answer:
         try:
@@ -216,11 +218,6 @@ class Redis:
 
     def _spend_key(self, caller: str) -> str:
         return f"{self._prefix}:spend:{caller}"
-
-
-def _told(cooling: Mapping[str, Cooling], now: float) -> Iterator[str | int]:
-    for deployment, one in cooling.items():
-        yield from (deployment, int(min((one.until_at - now) * 1000, LONGEST_MS)), one.kind)
 
 
 def _entries(batch: Batch) -> Iterator[tuple[tuple[str, bytes], ...]]:

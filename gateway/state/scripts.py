@@ -1,13 +1,14 @@
-"""The Lua that runs inside Redis: two small scripts, each of them one step for all who look on.
+"""The Lua that runs inside Redis: small scripts, each of them one step for all who look on.
 
-Read next: over_redis.py, which calls them. They are sent as text each time: a restarted Redis knows no scripts.
+Read next: over_redis.py and meeting.py, which call them. They are sent as text each time: a restarted Redis
+knows no scripts.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["COOL", "DELIVER"]
+__all__ = ["COOL", "DELIVER", "DRAW", "LEASE", "MEET"]
 
 #: Takes one batch of one replica, once: a batch that was sent again after a timeout changes nothing.
 #: KEYS  number of the replica's last batch, log, ids of the log, count of all records, then one hash per sum spent.
@@ -37,31 +38,99 @@ end
 return 1
 """
 
-#: Merges what one replica leaves alone into what all do, a later end winning, and answers with all that is left.
+#: Says that a replica is there, and answers with how many are.
+#: KEYS  the sorted set of replicas by when they were last heard of.        ARGV  the replica, milliseconds to remember.
+MEET: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+return redis.call('ZCARD', KEYS[1])
+"""
+
+#: Merges what one replica says of coolings into what all do, and answers with all that is left.
 #: Replicas tell and are told milliseconds from now; the one clock is that of Redis, so theirs need not agree.
-#: KEYS  the hash of cooling deployments.        ARGV  (deployment, milliseconds, kind) each.
+#: A cooling is kept as "end, when said, kind". An end of 0 is a warm one: it is remembered for a while, so that a
+#: cooling that was said before it and comes late changes nothing.
+#: KEYS  the hash.  ARGV  milliseconds to remember, then (name, milliseconds since said, milliseconds left, kind) each.
 COOL: Final = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-for a = 1, #ARGV, 3 do
-  local ends = now + tonumber(ARGV[a + 1])
-  local known = redis.call('HGET', KEYS[1], ARGV[a])
-  if not known or tonumber(string.match(known, '^%d+')) < ends then
-    redis.call('HSET', KEYS[1], ARGV[a], string.format('%.0f %s', ends, ARGV[a + 2]))
+local oldest = now - ARGV[1]
+for a = 2, #ARGV, 4 do
+  local at, left = now - ARGV[a + 1], tonumber(ARGV[a + 2])
+  local known = redis.call('HGET', KEYS[1], ARGV[a]) or '0 0 '
+  local ends, said = string.match(known, '^(%d+) (%d+) ')
+  ends, said = tonumber(ends), tonumber(said)
+  if left == 0 then
+    if at >= said then redis.call('HSET', KEYS[1], ARGV[a], string.format('0 %.0f ', at)) end
+  elseif at > oldest and now + left > ends and (ends > 0 or at >= said) then
+    redis.call('HSET', KEYS[1], ARGV[a], string.format('%.0f %.0f %s', now + left, at, ARGV[a + 3]))
   end
 end
 local left = {}
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
-  local ends, kind = string.match(all[i + 1], '^(%d+) (.*)$')
+  local ends, said, kind = string.match(all[i + 1], '^(%d+) (%d+) (.*)$')
   local remaining = tonumber(ends) - now
-  if remaining > 0 then
+  if remaining > 0 or (ends == '0' and tonumber(said) > oldest) then
     table.insert(left, all[i])
-    table.insert(left, remaining)
+    table.insert(left, math.max(remaining, 0))
     table.insert(left, kind)
   else
     redis.call('HDEL', KEYS[1], all[i])
   end
 end
 return left
+"""
+
+#: Gives leases back and grants them, and answers with 1 for each that the replica now has.
+#: KEYS  the leases.        ARGV  the replica, then milliseconds for each: 0 gives back.
+LEASE: Final = """
+local granted = {}
+for k = 1, #KEYS do
+  local holder = redis.call('GET', KEYS[k])
+  granted[k] = 0
+  if ARGV[k + 1] == '0' then
+    if holder == ARGV[1] then redis.call('DEL', KEYS[k]) end
+  elseif not holder or holder == ARGV[1] then
+    redis.call('SET', KEYS[k], ARGV[1], 'PX', ARGV[k + 1])
+    granted[k] = 1
+  end
+end
+return granted
+"""
+
+#: Draws on buckets, each turn of a replica once, and answers with (level, rate) for each, as text.
+#: A bucket is kept as "level, rate, seconds", until it has drained.
+#: KEYS  number of the replica's last turn, then the buckets.
+#: ARGV  number of this turn, then (amount, rate, capacity) for each: an amount of 0 only looks.
+DRAW: Final = """
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+local news = tonumber(redis.call('GET', KEYS[1]) or 0) < tonumber(ARGV[1])
+if news then redis.call('SET', KEYS[1], ARGV[1], 'EX', 3600) end
+local told = {}
+for k = 2, #KEYS do
+  local a = 3 * k - 4
+  local amount, level, rate = tonumber(ARGV[a]), 0, 0
+  local known = redis.call('GET', KEYS[k])
+  if known then
+    local l, r, at = string.match(known, '^(%S+) (%S+) (%S+)$')
+    rate = tonumber(r)
+    level = math.max(0, tonumber(l) - rate * math.max(0, now - tonumber(at)))
+  end
+  if news and amount ~= 0 then
+    level, rate = math.max(0, level + amount), tonumber(ARGV[a + 1])
+    if level > 0 then
+      local ttl = math.min(math.ceil(1000 * math.max(level, tonumber(ARGV[a + 2])) / rate), 31536000000)
+      redis.call('SET', KEYS[k], string.format('%.17g %.17g %.17g', level, rate, now), 'PX', ttl)
+    else
+      redis.call('DEL', KEYS[k])
+    end
+  end
+  table.insert(told, string.format('%.17g', level))
+  table.insert(told, string.format('%.17g', rate))
+end
+return told
 """

@@ -5,18 +5,23 @@ Read next: memory.py and over_redis.py; tests/state holds the contract that both
 No verb that the request path calls waits for anything: writes are taken into a local buffer and sent in batches,
 reads are answered from the last refresh. ``sync`` does the waiting, in the background, every 100 ms. Those who ask
 about the fleet (``spend``, ``find``, ``recent``) do wait; a store that is gone tells them so by raising Unavailable.
+
+Names of coolings, leases and buckets are the caller's, such as ``breaker:acme/gpt-4o``; the three do not share them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from gateway.types import Cooling
 
-__all__ = ["Health", "State"]
+__all__ = ["ALONE_S", "Health", "State"]
+
+#: A store that has not taken and answered everything for this long, in seconds, is gone.
+ALONE_S: Final = 2.0
 
 
 class Health(Struct, frozen=True):
@@ -32,12 +37,60 @@ class Health(Struct, frozen=True):
 class State(Protocol):
     """Shared state of a fleet of replicas."""
 
-    def cool(self, deployment: str, cooling: Cooling) -> None:
-        """Leave a deployment alone until then, on every replica. A later end wins over an earlier one."""
+    def cool(self, name: str, cooling: Cooling) -> None:
+        """Leave something alone until then, on every replica. A later end wins over an earlier one."""
+        ...
+
+    def warm(self, name: str) -> None:
+        """End a cooling on every replica: here at once, on others at their next sync.
+
+        Of ``cool`` and ``warm`` the one that reaches the store last wins. What could not be told at once counts from
+        when it was first tried, so that a replica that was cut off undoes nothing that others have said meanwhile.
+        """
         ...
 
     def cooling(self, now: float) -> Mapping[str, Cooling]:
-        """Deployments to leave alone now, as of the last refresh and all that this replica said itself."""
+        """What to leave alone now, as of the last refresh and all that this replica said itself."""
+        ...
+
+    def want(self, name: str, ttl_s: float) -> None:
+        """Ask for a lease, which one replica has at a time, for so many seconds; its holder prolongs it.
+
+        It is asked for once, at the next sync: who is refused may ask again. When the store has been gone for
+        ``ALONE_S``, every replica that asks gets it: a fleet without a store must recover too, each by itself.
+        """
+        ...
+
+    def holds(self, name: str, now: float) -> bool:
+        """Whether this replica has the lease now."""
+        ...
+
+    def let_go(self, name: str) -> None:
+        """Give a lease back: it is not held from now on, and others may have it after the next sync."""
+        ...
+
+    def draw(self, name: str, amount: float, rate: float, capacity: float) -> None:
+        """Add to a leaky bucket that drains at ``rate`` a second; a negative amount gives back, down to empty.
+
+        Nothing is refused: whoever draws looks at ``level`` first. ``capacity`` only says for how long a bucket may
+        be remembered. Without the store it is this replica's bucket alone.
+        """
+        ...
+
+    def level(self, name: str, now: float) -> float:
+        """How full a bucket is: the fleet's level at the last sync, drained since, and what was drawn here after it.
+
+        A bucket that nobody here has asked about for some seconds is not refreshed: the first answer after that is
+        as of then, the next sync brings the fleet's.
+        """
+        ...
+
+    def alone(self, now: float) -> bool:
+        """Whether the store has been gone for ``ALONE_S``: of a limit, each replica then has 1 / ``replicas``."""
+        ...
+
+    def replicas(self) -> int:
+        """How many replicas there are, this one among them, as of the last refresh."""
         ...
 
     def append(self, record: bytes, id: str) -> None:

@@ -100,3 +100,57 @@ async def test_a_store_that_keeps_few_records_keeps_the_newest(redis_server: Red
         assert len(kept) <= 150
         assert await state.find("0") is None
         await state.aclose()
+
+
+async def test_what_is_warmed_is_used_again_at_once_and_stays_so(state: State) -> None:
+    state.cool("breaker:a", Cooling(100.0, "open"))
+    await state.sync(1.0)
+    state.warm("breaker:a")
+    assert state.cooling(1.0) == {}
+    await state.sync(2.0)
+    await state.sync(3.0)
+    assert state.cooling(3.0) == {}
+    state.cool("breaker:a", Cooling(50.0, "open"))
+    await state.sync(4.0)
+    assert state.cooling(4.0)["breaker:a"].until_at == pytest.approx(50.0, abs=0.5)
+
+
+async def test_a_lease_is_had_from_the_next_sync_until_it_ends(state: State) -> None:
+    state.want("probe", 5.0)
+    assert not state.holds("probe", 1.0)
+    await state.sync(1.0)
+    assert (state.holds("probe", 1.0), state.holds("probe", 5.9), state.holds("probe", 6.0)) == (True, True, False)
+
+
+async def test_a_lease_is_prolonged_by_its_holder_and_ends_when_it_is_let_go(state: State) -> None:
+    state.want("probe", 5.0)
+    await state.sync(1.0)
+    state.want("probe", 9.0)
+    await state.sync(2.0)
+    assert state.holds("probe", 10.9)
+    state.let_go("probe")
+    assert not state.holds("probe", 2.0)
+    await state.sync(3.0)
+    assert not state.holds("probe", 3.0)
+    state.want("probe", 1.0)
+    await state.sync(4.0)
+    assert state.holds("probe", 4.9)
+
+
+async def test_a_bucket_fills_at_once_and_drains_at_its_rate(state: State) -> None:
+    await state.sync(1.0)
+    state.draw("rpm", 10, 0.001, 60)
+    assert state.level("rpm", 1.0) == 10
+    state.draw("rpm", -4, 0.001, 60)
+    await state.sync(1.0)
+    assert state.level("rpm", 1.0) == pytest.approx(6.0, abs=0.1)
+    assert state.level("rpm", 1001.0) == pytest.approx(5.0, abs=0.1)
+    state.draw("rpm", -100, 0.001, 60)
+    await state.sync(1.0)
+    assert (state.level("rpm", 1.0), state.level("tpm", 1.0)) == (0.0, 0.0)
+
+
+async def test_a_state_that_answers_is_not_alone_and_counts_itself(state: State) -> None:
+    assert not state.alone(1.0)
+    await state.sync(1.0)
+    assert (state.alone(2.0), state.replicas()) == (False, 1)

@@ -1,0 +1,122 @@
+"""Leaky buckets that a fleet shares, as one replica sees them. Read next: meeting.py, which shares them.
+
+A bucket drains at ``rate`` a second. Its level here is the fleet's at the last refresh, drained since, and what this
+replica has drawn on top. Draws go out in numbered turns, and a turn in doubt is sent again under its number, so that
+each counts once; whatever has waited for long is cut to the level, since the rest has drained meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+__all__ = ["Bucket", "Buckets", "Turn"]
+
+#: A bucket that nobody here has asked about or drawn on for this long, in seconds, is not refreshed.
+WATCHED_S: Final = 5.0
+
+
+class Bucket(Struct):
+    """``level`` as of ``at``; ``new`` came since. Of both, ``owed`` waits to be told and ``telling`` is under way."""
+
+    touched_at: float
+    at: float
+    rate: float = 1.0
+    capacity: float = 0.0
+    level: float = 0.0
+    new: float = 0.0
+    owed: float = 0.0
+    telling: float = 0.0
+
+    def at_level(self, now: float) -> float:
+        """How full it is."""
+        return max(0.0, max(0.0, self.level - self.rate * max(0.0, now - self.at)) + self.new)
+
+    def pour(self, amount: float) -> None:
+        """Draw on it, or give back if negative: not more than there is."""
+        amount = max(amount, -max(0.0, self.level + self.new))
+        self.new += amount
+        self.owed += amount
+
+    def turn(self, now: float, begin: bool) -> None:
+        """Bring it up to ``now``; ``begin`` puts what is owed under way."""
+        if self.new:
+            self.touched_at = now
+        self.level, self.at, self.new = self.at_level(now), now, 0.0
+        if begin:
+            self.telling, self.owed = self.owed, 0.0
+        self.telling = min(self.telling, self.level)
+        self.owed = min(self.owed, self.level - max(0.0, self.telling))
+
+
+class Turn(Struct, frozen=True):
+    """What goes to the fleet: the amount of each bucket's row counts once under ``number``; 0 only looks."""
+
+    number: int
+    rows: tuple[tuple[str, float, float, float], ...]
+
+
+class Buckets:
+    """Buckets by name."""
+
+    __slots__ = ("_by", "_now", "_number", "_under_way")
+
+    def __init__(self) -> None:
+        self._by: dict[str, Bucket] = {}
+        self._now = 0.0
+        self._number = 0
+        self._under_way = False
+
+    def __len__(self) -> int:
+        return len(self._by)
+
+    def draw(self, name: str, amount: float, rate: float, capacity: float) -> None:
+        """Add to a bucket, or give back."""
+        bucket = self._bucket(name, self._now)
+        bucket.rate, bucket.capacity = rate, capacity
+        bucket.pour(amount)
+
+    def level(self, name: str, now: float) -> float:
+        """How full it is. Asking makes the next refresh bring what others drew."""
+        return self._bucket(name, now).at_level(now)
+
+    def take(self, now: float) -> Turn:
+        """What to tell and to ask."""
+        self._now = now
+        begin = not self._under_way
+        for bucket in self._by.values():
+            bucket.turn(now, begin)
+        self._by = {name: bucket for name, bucket in self._by.items() if _watched(bucket, now) or bucket.level > 0}
+        if begin and any(bucket.telling for bucket in self._by.values()):
+            self._number += 1
+            self._under_way = True
+        rows = ((n, b.telling, b.rate, b.capacity) for n, b in self._by.items() if b.telling or _watched(b, now))
+        return Turn(self._number, tuple(rows))
+
+    def refresh(self, turn: Turn, told: Sequence[tuple[float, float]]) -> None:
+        """The fleet's (level, rate) for each row of the turn. Draws since it was taken come on top."""
+        for (name, *_), (level, rate) in zip(turn.rows, told, strict=True):
+            bucket = self._by.get(name)
+            if bucket is not None:
+                bucket.level = max(0.0, level + bucket.owed - bucket.new)
+                bucket.rate = rate or bucket.rate
+        self.settle()
+
+    def settle(self) -> None:
+        """What was under way has arrived, or there is nobody to tell."""
+        self._under_way = False
+        for bucket in self._by.values():
+            bucket.telling = 0.0
+
+    def _bucket(self, name: str, now: float) -> Bucket:
+        bucket = self._by.get(name)
+        if bucket is None:
+            bucket = self._by[name] = Bucket(now, now)
+        bucket.touched_at = max(bucket.touched_at, now)
+        return bucket
+
+
+def _watched(bucket: Bucket, now: float) -> bool:
+    return now - bucket.touched_at < WATCHED_S or bool(bucket.owed or bucket.telling)
