@@ -12,6 +12,8 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from gateway.reliability.window import Window
+
 __all__ = ["Breaker", "BreakerRules", "State", "Verdict"]
 
 State = Literal["closed", "open", "due", "half_open"]
@@ -43,7 +45,7 @@ class BreakerRules(Struct, frozen=True):
 
 
 class Breaker:
-    """The breaker of one model at one provider account.
+    """The breaker of one model at one provider account. Its window's ``plus`` are successes, its ``minus`` failures.
 
     closed → open (it failed too often, or the fleet says so) → due (time is up, but it stays shut until this process
     holds the fleet's lease: ``allow_probe``) → half_open (one permit) → closed, or open again. ``opened`` counts the
@@ -53,19 +55,14 @@ class Breaker:
     __slots__ = (
         "_asked_at",
         "_because",
-        "_failed",
-        "_failures",
         "_first",
         "_heard",
         "_lapses_at",
         "_mode",
-        "_ok",
-        "_oks",
         "_out",
-        "_per_s",
         "_serial",
-        "_slot",
         "_until",
+        "_window",
         "half_open_since",
         "opened",
         "rules",
@@ -83,9 +80,8 @@ class Breaker:
         self._out = False  # whether the permit of a half-open one is out
         self._because = ""
         self._asked_at = now
-        self._per_s = rules.buckets / rules.window_s
-        self._slot = int(now * self._per_s)
-        self._reset()
+        self._window = Window(rules.window_s, rules.buckets, now)
+        self._heard: dict[int, int] = {}  # calls that go on after their first content: ticket → slot of that
 
     def __repr__(self) -> str:
         return self.sentence(self._asked_at)
@@ -94,8 +90,8 @@ class Breaker:
         """The state for an operator. ``repr`` says it as of the last time that anything was asked."""
         state = self.state(now)
         if state == "closed":
-            self._roll(now)
-            return f"closed with {counted(self._failed, self._failed + self._ok)}"
+            self._window.roll(now)
+            return f"closed with {self._counted()}"
         if state == "open":
             return f"open for {self._until - now:.1f} s more after {self._because}"
         if state == "due":
@@ -142,9 +138,8 @@ class Breaker:
         if self._mode == "half_open":
             return self._close()
         if ticket not in self._heard:
-            self._roll(now)
-            self._heard[ticket] = self._slot
-            self._count_ok(1, self._slot)
+            self._heard[ticket] = slot = self._window.roll(now)
+            self._window.add(slot)
         return None
 
     def ended(self, ticket: int, verdict: Verdict, now: float, retry_after_s: float | None = None) -> State | None:
@@ -158,17 +153,19 @@ class Breaker:
         if self._mode == "half_open":
             return self._probed(verdict, now, retry_after_s)
         heard = self._heard.pop(ticket, None)
+        if verdict == "none" or (verdict == "ok" and heard is not None):
+            return None
+        window = self._window
+        slot = window.roll(now)
         if verdict == "ok":
-            if heard is None:
-                self._roll(now)
-                self._count_ok(1, self._slot)
+            window.add(slot)
             return None
-        if verdict == "none":
+        if heard is not None:
+            window.take_back(heard)
+        if verdict == "soft":
             return None
-        self._roll(now)
-        if heard is not None and self._slot - heard < self.rules.buckets:
-            self._count_ok(-1, heard)
-        return self._count_failure(now) if verdict == "failed" else None
+        window.subtract(slot)
+        return self._judge(now)
 
     def shut(self, until_at: float, now: float) -> State | None:
         """The fleet says that it is open until then. What is past changes nothing, nor does an earlier end.
@@ -210,11 +207,18 @@ class Breaker:
         In proportion to the failures below the point where it opens. Outcomes count when they are known: a call that
         lasts minutes is no failure meanwhile, as it would be if requests were counted when they start.
         """
-        self._roll(now)
-        calls = self._failed + self._ok
-        if self._mode != "closed" or calls < self.rules.divert_after or not self._failed:
+        window = self._window
+        window.roll(now)
+        calls = window.minus + window.plus
+        if self._mode != "closed" or calls < self.rules.divert_after or not window.minus:
             return 0.0
-        return min(self.rules.max_divert, max(0.0, (calls - ACCEPTS * self._ok) / (calls + 1)))
+        return min(self.rules.max_divert, max(0.0, (calls - ACCEPTS * window.plus) / (calls + 1)))
+
+    def _judge(self, now: float) -> State | None:
+        rules, failures = self.rules, self._window.minus
+        if failures < rules.min_failures or failures < rules.ratio * (failures + self._window.plus):
+            return None
+        return self._open(now + rules.open_s, now, self._counted())
 
     def _probed(self, verdict: Verdict, now: float, retry_after_s: float | None) -> State | None:
         rules = self.rules
@@ -248,40 +252,9 @@ class Breaker:
         self._because = ""
         self._out = False
         self.half_open_since = None
-        self._reset()
+        self._window.clear()
         return "closed"
 
-    def _reset(self) -> None:
-        self._oks = [0] * self.rules.buckets
-        self._failures = [0] * self.rules.buckets
-        self._ok = self._failed = 0
-        self._heard: dict[int, int] = {}  # calls that go on after their first content: ticket → slot of that
-
-    def _roll(self, now: float) -> None:
-        """Forgets what has left the window. A slot is a bucket's number since the beginning of time."""
-        slot = int(now * self._per_s)
-        if slot == self._slot:
-            return
-        buckets = self.rules.buckets
-        for old in range(max(self._slot, slot - buckets) + 1, slot + 1):
-            i = old % buckets
-            self._ok -= self._oks[i]
-            self._failed -= self._failures[i]
-            self._oks[i] = self._failures[i] = 0
-        self._slot = max(self._slot, slot)
-
-    def _count_ok(self, n: int, slot: int) -> None:
-        self._oks[slot % self.rules.buckets] += n
-        self._ok += n
-
-    def _count_failure(self, now: float) -> State | None:
-        self._failures[self._slot % self.rules.buckets] += 1
-        self._failed += 1
-        calls = self._failed + self._ok
-        if self._failed < self.rules.min_failures or self._failed < self.rules.ratio * calls:
-            return None
-        return self._open(now + self.rules.open_s, now, counted(self._failed, calls))
-
-
-def counted(failures: int, calls: int) -> str:
-    return f"{failures} failure{'' if failures == 1 else 's'} in {calls} call{'' if calls == 1 else 's'}"
+    def _counted(self) -> str:
+        failures, calls = self._window.minus, self._window.minus + self._window.plus
+        return f"{failures} failure{'' if failures == 1 else 's'} in {calls} call{'' if calls == 1 else 's'}"
