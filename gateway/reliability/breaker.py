@@ -28,16 +28,21 @@ class BreakerRules(Struct, frozen=True):
     """When a breaker opens, for how long, and how it closes again.
 
     It opens when, over ``window_s`` seconds kept in ``buckets`` parts, at least ``min_failures`` calls failed and they
-    are at least ``ratio`` of the calls whose end is known; for exactly ``open_s``: one probe serves the whole fleet,
-    so no herd can form that jitter would have to spread, and what is healthy again must be back by then. A probe that
-    has not been heard of for ``probe_s`` is lost; less than the patience for a first token makes a slow model's probes
-    useless. Diversion needs ``divert_after`` known outcomes and never exceeds ``max_divert``, a share of the traffic.
+    are at least ``ratio`` of the calls whose end is known; or when ``in_a_row`` failed without a success between, since
+    a window full of successes hides an outage for half its length. Twelve in a row befall a deployment that fails a
+    third of its calls once in some million calls, and one that fails a twentieth never.
+
+    It stays open for exactly ``open_s``: one probe serves the whole fleet, so no herd can form that jitter would have
+    to spread, and what is healthy again must be back by then. A probe that has not been heard of for ``probe_s`` is
+    lost; less than the patience for a first token makes a slow model's probes useless. Diversion needs ``divert_after``
+    known outcomes and never exceeds ``max_divert``, a share of the traffic.
     """
 
     window_s: float = 30.0
     buckets: int = 10
     min_failures: int = 3
     ratio: float = 0.5
+    in_a_row: int = 12
     open_s: float = 30.0
     probe_s: float = 60.0
     divert_after: int = 10
@@ -60,6 +65,7 @@ class Breaker:
         "_lapses_at",
         "_mode",
         "_out",
+        "_row",
         "_serial",
         "_until",
         "_window",
@@ -78,6 +84,7 @@ class Breaker:
         self._first = 1  # the first one whose result still means anything
         self._until = self._lapses_at = 0.0
         self._out = False  # whether the permit of a half-open one is out
+        self._row = 0  # failures since the last success
         self._because = ""
         self._asked_at = now
         self._window = Window(rules.window_s, rules.buckets, now)
@@ -140,6 +147,7 @@ class Breaker:
         if ticket not in self._heard:
             self._heard[ticket] = slot = self._window.roll(now)
             self._window.add(slot)
+            self._row = 0
         return None
 
     def ended(self, ticket: int, verdict: Verdict, now: float, retry_after_s: float | None = None) -> State | None:
@@ -159,12 +167,14 @@ class Breaker:
         slot = window.roll(now)
         if verdict == "ok":
             window.add(slot)
+            self._row = 0
             return None
         if heard is not None:
             window.take_back(heard)
         if verdict == "soft":
             return None
         window.subtract(slot)
+        self._row += 1
         return self._judge(now)
 
     def shut(self, until_at: float, now: float) -> State | None:
@@ -216,6 +226,8 @@ class Breaker:
 
     def _judge(self, now: float) -> State | None:
         rules, failures = self.rules, self._window.minus
+        if self._row >= rules.in_a_row:
+            return self._open(now + rules.open_s, now, f"{self._row} failures in a row")
         if failures < rules.min_failures or failures < rules.ratio * (failures + self._window.plus):
             return None
         return self._open(now + rules.open_s, now, self._counted())
@@ -252,6 +264,7 @@ class Breaker:
         self._because = ""
         self._out = False
         self.half_open_since = None
+        self._row = 0
         self._window.clear()
         return "closed"
 

@@ -52,6 +52,23 @@ def test_it_opens_when_half_of_the_calls_have_failed() -> None:
     assert calls(breaker(), "oooofff")[-1] is None
 
 
+def test_twelve_failures_in_a_row_open_it_however_well_it_did_before() -> None:
+    b = breaker()
+    assert calls(b, "o" * 500 + "f" * 11 + "o" + "f" * 12) == [None] * 523 + ["open"]
+    assert repr(b) == "open for 30.0 s more after 12 failures in a row"
+
+
+def test_a_long_answer_that_ends_well_does_not_interrupt_a_row() -> None:
+    b = breaker()
+    calls(b, "o" * 50)
+    long = b.begin(T0)
+    assert long is not None
+    b.passed(long, T0)
+    calls(b, "f" * 11)
+    assert b.ended(long, "ok", T0) is None
+    assert call(b, "failed") == "open"
+
+
 def test_rate_limits_and_what_says_nothing_count_neither_way() -> None:
     b = breaker()
     assert calls(b, "ssssssnnnnnn" + "ff" + "sn") == [None] * 16
@@ -220,7 +237,7 @@ def test_diversion_is_in_proportion_below_the_point_where_it_opens() -> None:
 
 
 def test_diversion_is_capped() -> None:
-    b = breaker(BreakerRules(min_failures=1000))
+    b = breaker(BreakerRules(min_failures=1000, in_a_row=1000))
     calls(b, "f" * 100)
     assert b.diversion(T0) == 0.8
 
@@ -257,9 +274,10 @@ class AgainstTheModel(RuleBasedStateMachine):
         buckets=st.integers(1, 12),
         min_failures=st.integers(1, 5),
         ratio=st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0]),
+        in_a_row=st.sampled_from([2, 5, 12]),
     )
-    def start(self, buckets: int, min_failures: int, ratio: float) -> None:
-        self.limits = BreakerRules(buckets=buckets, min_failures=min_failures, ratio=ratio)
+    def start(self, buckets: int, min_failures: int, ratio: float, in_a_row: int) -> None:
+        self.limits = BreakerRules(buckets=buckets, min_failures=min_failures, ratio=ratio, in_a_row=in_a_row)
         self.now = T0
         self.breaker = Breaker(self.limits, self.now)
         self.mode: State = "closed"
@@ -269,6 +287,7 @@ class AgainstTheModel(RuleBasedStateMachine):
         self.done: list[int] = []  # ended, but of this state
         self.stale: list[int] = []  # of an earlier one
         self.outcomes: list[tuple[float, bool, int]] = []  # when, whether it failed, whose
+        self.row = 0
         self.opened = 0
 
     def slot(self, at: float) -> int:
@@ -283,7 +302,7 @@ class AgainstTheModel(RuleBasedStateMachine):
         self.stale += [t for t in self.live + self.done if t != keep]
         self.live = [t for t in self.live if t == keep]
         self.done = []
-        self.mode, self.until, self.out, self.outcomes = mode, until, None, []
+        self.mode, self.until, self.out, self.outcomes, self.row = mode, until, None, [], 0
         self.opened += mode == "open"
         return mode
 
@@ -319,6 +338,7 @@ class AgainstTheModel(RuleBasedStateMachine):
         assert said is None
         if all(whose != ticket for _, _, whose in self.outcomes):
             self.outcomes.append((self.now, False, ticket))
+            self.row = 0
 
     @precondition(lambda self: self.live)
     @rule(
@@ -350,10 +370,14 @@ class AgainstTheModel(RuleBasedStateMachine):
             self.outcomes = [o for o in self.outcomes if o[2] != ticket]
         if verdict == "failed" or (verdict == "ok" and not counted):
             self.outcomes.append((self.now, verdict == "failed", -ticket))
-        failed, all_of_them = self.known()
-        if verdict == "failed" and failed >= self.limits.min_failures and failed >= self.limits.ratio * all_of_them:
-            return self.change("open", self.now + 30.0)
-        return None
+        if verdict == "ok" and not counted:
+            self.row = 0
+        if verdict != "failed":
+            return None
+        self.row += 1
+        failed, known = self.known()
+        too_many = failed >= self.limits.min_failures and failed >= self.limits.ratio * known
+        return self.change("open", self.now + 30.0) if too_many or self.row >= self.limits.in_a_row else None
 
     @precondition(lambda self: self.stale)
     @rule(data=st.data(), verdict=st.sampled_from(["ok", "failed", "soft", "none"]), content=st.booleans())
