@@ -6,7 +6,7 @@ measured, since the rest of an answer takes as long as it is long.
 
 from __future__ import annotations
 
-from math import ceil, exp, inf, log2
+from math import ceil, exp, exp2, inf, log2
 from typing import Final
 
 from msgspec import Struct
@@ -208,4 +208,4 @@ class Times:
 
 
 def upper_edge(bucket: int) -> float:
-    return SHORTEST_S * 2.0 ** (bucket / PER_OCTAVE)
+    return SHORTEST_S * exp2(bucket / PER_OCTAVE)
