@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -130,6 +131,48 @@ def test_every_recorded_stream_makes_one_valid_answer_that_says_the_same(capsys:
     with capsys.disabled():
         print("\ngathered:", ", ".join(f"{n} streams {how}" for how, n in sorted(counts.items())))
     assert not wrong, "\n".join(wrong)
+
+
+def members(body: Any, path: str = "") -> Iterator[str]:
+    """The paths of all members; an empty list is nothing that could be lost."""
+    if isinstance(body, list):
+        for item in body:
+            yield from members(item, path + "[]")
+        return
+    for name, value in body.items() if isinstance(body, dict) else ():
+        if value != []:
+            yield f"{path}.{name}"
+            yield from members(value, f"{path}.{name}")
+
+
+def asked_both_ways() -> Iterator[tuple[Recording, Recording]]:
+    """Each recorded stream with a whole answer to the same request, where the row says that nothing is lost."""
+    found: dict[str, list[Recording]] = {}
+    for recorded in load():
+        if recorded.status == 200 and recorded.request and row_of(recorded.provider).aggregates:
+            asked = {name: value for name, value in recorded.request.items() if not name.startswith("stream")}
+            found.setdefault(recorded.provider + json.dumps(asked, sort_keys=True), []).append(recorded)
+    for same in found.values():
+        whole = next((recorded for recorded in same if not recorded.stream), None)
+        yield from ((recorded, whole) for recorded in same if recorded.stream and whole is not None)
+
+
+def test_where_a_row_aggregates_no_member_of_an_answer_is_missing_when_it_is_made_of_a_stream(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    dice = random.Random(20261124)
+    counts: Counter[str] = Counter()
+    for stream, whole in asked_both_ways():
+        made, came = gathered(stream, dice), gathered(whole, dice)
+        assert isinstance(made, Answer)
+        assert isinstance(came, Answer)
+        lost = set(members(json.loads(came.body))) - set(members(json.loads(made.body)))
+        if stream.request and not (stream.request.get("stream_options") or {}).get("include_usage"):
+            lost = {path for path in lost if not path.startswith(".usage")}
+        assert not lost, f"{stream.id} lacks {lost} of {whole.id}"
+        counts[stream.provider] += 1
+    with capsys.disabled():
+        print("\nasked both ways, and nothing lost:", dict(counts))
 
 
 def test_every_recorded_answer_is_the_same_when_a_stream_was_asked_for() -> None:
