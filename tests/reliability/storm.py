@@ -1,0 +1,295 @@
+"""A quota storm on a hand-wound clock: replicas, the bucket they share, and a provider that enforces its limits.
+
+Read next: test_quota_storm.py, which says what must come of it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from typing import Protocol
+
+from msgspec import Struct
+
+from gateway.reliability.meter import SharedMeter
+from gateway.reliability.quota import Need, Quota, Taken
+from gateway.reliability.remaining import read_remaining
+
+RPM, TPM = 60, 10_000
+Headers = list[tuple[bytes, bytes]]
+
+
+# --- the fleet --------------------------------------------------------------------------------------------------
+
+
+class Bucket(Struct):
+    """The store's leaky bucket."""
+
+    level: float = 0.0
+    at: float = 0.0
+
+    def poured(self, amount: float, rate: float, now: float) -> None:
+        """Drain it up to now, then pour."""
+        self.level = max(0.0, max(0.0, self.level - (now - self.at) * rate) + amount)
+        self.at = now
+
+
+class Replica:
+    """The buckets as one replica sees them: what the store held at the last sync, and what it has not sent."""
+
+    def __init__(self, store: dict[str, Bucket]) -> None:
+        self._store = store
+        self._seen: dict[str, Bucket] = {}
+        self._unsent: dict[str, float] = {}
+        self._rates: dict[str, float] = {}
+
+    def draw(self, name: str, amount: float, rate: float, capacity: float) -> None:
+        """See Buckets.draw."""
+        self._rates[name] = rate
+        self._unsent[name] = self._unsent.get(name, 0.0) + amount
+
+    def level(self, name: str, now: float) -> float:
+        """See Buckets.level."""
+        seen = self._seen.get(name, Bucket())
+        drained = max(0.0, seen.level - (now - seen.at) * self._rates.get(name, 0.0))
+        return max(0.0, drained + self._unsent.get(name, 0.0))
+
+    def sync(self, now: float) -> None:
+        """Send what was drawn, and look."""
+        for name, rate in self._rates.items():
+            bucket = self._store.setdefault(name, Bucket(at=now))
+            bucket.poured(self._unsent.pop(name, 0.0), rate, now)
+            self._seen[name] = Bucket(bucket.level, bucket.at)
+
+
+# --- the provider -----------------------------------------------------------------------------------------------
+
+
+class Limit(Protocol):
+    """How a provider keeps a limit of so much a minute."""
+
+    def free(self, now: float) -> float:
+        """What may still be used."""
+        ...
+
+    def use(self, amount: float, now: float) -> None:
+        """Count it."""
+        ...
+
+    def full_in(self, now: float) -> float:
+        """Seconds until all of it is there again."""
+        ...
+
+    def fits_in(self, amount: float, now: float) -> float:
+        """Seconds until so much of it is there."""
+        ...
+
+
+class TokenBucket:
+    """Refills all the time, up to the limit: OpenAI's and Anthropic's way."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self._rate = limit / 60
+        self._free, self._at = limit, 0.0
+
+    def free(self, now: float) -> float:
+        return min(self.limit, self._free + (now - self._at) * self._rate)
+
+    def use(self, amount: float, now: float) -> None:
+        self._free, self._at = self.free(now) - amount, now
+
+    def full_in(self, now: float) -> float:
+        return (self.limit - self.free(now)) / self._rate
+
+    def fits_in(self, amount: float, now: float) -> float:
+        return max(0.0, amount - self.free(now)) / self._rate
+
+
+class SlidingWindow:
+    """Counts what was used in the last minute, to the millisecond: the strictest there is."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self._used: deque[tuple[float, float]] = deque()
+
+    def free(self, now: float) -> float:
+        while self._used and self._used[0][0] <= now - 60:
+            self._used.popleft()
+        return self.limit - sum(amount for _, amount in self._used)
+
+    def use(self, amount: float, now: float) -> None:
+        self._used.append((now, amount))
+
+    def full_in(self, now: float) -> float:
+        self.free(now)
+        return self._used[-1][0] + 60 - now if self._used else 0.0
+
+    def fits_in(self, amount: float, now: float) -> float:
+        free = self.free(now)
+        for at, used in self._used:
+            if free >= amount:
+                return max(0.0, at + 60 - now)
+            free += used
+        return 0.0 if free >= amount else 60.0
+
+
+class FixedWindow:
+    """Starts to count afresh each minute."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self._used, self._minute = 0.0, 0
+
+    def free(self, now: float) -> float:
+        if int(now // 60) != self._minute:
+            self._used, self._minute = 0.0, int(now // 60)
+        return self.limit - self._used
+
+    def use(self, amount: float, now: float) -> None:
+        self._used = self.limit - self.free(now) + amount
+
+    def full_in(self, now: float) -> float:
+        return 60 - now % 60
+
+    def fits_in(self, amount: float, now: float) -> float:
+        return 0.0 if self.free(now) >= amount else 60 - now % 60
+
+
+class Provider:
+    """Enforces requests and tokens a minute, and says what is left as OpenAI does."""
+
+    def __init__(self, limit: Callable[[float], Limit], *, headers: bool = True) -> None:
+        self._requests, self._tokens = limit(RPM), limit(TPM)
+        self._headers = headers
+        self.requests = self.tokens = self.asked = self.refused = 0
+
+    def ask(self, tokens: int, now: float) -> tuple[int, Headers, float]:
+        """The status, the headers, and the wait asked for."""
+        self.asked += 1
+        wait = max(self._requests.fits_in(1, now), self._tokens.fits_in(tokens, now))
+        if self._requests.free(now) < 1 or self._tokens.free(now) < tokens:
+            self.refused += 1
+            return 429, self._said(now), wait
+        self._requests.use(1, now)
+        self._tokens.use(tokens, now)
+        self.requests += 1
+        self.tokens += tokens
+        return 200, self._said(now), 0.0
+
+    def _said(self, now: float) -> Headers:
+        if not self._headers:
+            return []
+        named: Headers = []
+        for name, limit, most in (("requests", self._requests, RPM), ("tokens", self._tokens, TPM)):
+            named.append((f"x-ratelimit-limit-{name}".encode(), str(most).encode()))
+            named.append((f"x-ratelimit-remaining-{name}".encode(), str(int(limit.free(now))).encode()))
+            named.append((f"x-ratelimit-reset-{name}".encode(), duration(limit.full_in(now)).encode()))
+        return named
+
+
+def duration(seconds: float) -> str:
+    if seconds < 1:
+        return f"{int(seconds * 1000)}ms"
+    minutes, seconds = divmod(seconds, 60)
+    return f"{int(minutes)}m{seconds:.3f}s" if minutes else f"{seconds:.3f}s"
+
+
+# --- the storm --------------------------------------------------------------------------------------------------
+
+
+class Result(Struct, frozen=True):
+    """What came of it: shares of what was sent, and of what the provider allows in the time."""
+
+    sent: int
+    refused: float
+    requests: float
+    tokens: float
+
+    @property
+    def used(self) -> float:
+        """The share used of whichever limit was the tighter."""
+        return max(self.requests, self.tokens)
+
+
+class Storm:
+    """Requests come at random to replicas at random; what does not fit goes elsewhere and is not seen here."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        replicas: int = 2,
+        configured: bool = True,
+        per_minute: float = 90,
+        tokens: tuple[int, int] = (84, 250),
+        minutes: float = 5,
+        overestimate: float = 1.2,
+        first_s: tuple[float, float] = (0.2, 1.5),
+        told_all: bool = False,
+        seed: int = 1,
+    ) -> None:
+        self._dice = random.Random(seed)
+        self._provider = provider
+        self._store: dict[str, Bucket] = {}
+        self._replicas = [Replica(self._store) for _ in range(replicas)]
+        limits = {"rpm": RPM, "tpm": TPM} if configured else {}
+        self._quotas = [
+            Quota(f"replica {i}", make=lambda d, rate, capacity, r=r: SharedMeter(r, d, rate, capacity), **limits)  # type: ignore[misc]
+            for i, r in enumerate(self._replicas)
+        ]
+        self._per_second = per_minute / 60
+        self._tokens = tokens
+        self._minutes = minutes
+        self._first_s = first_s
+        self._told_all = told_all
+        self._overestimate = overestimate
+        self._events: list[tuple[float, int, Callable[[float], None]]] = []
+        self._order = count()
+
+    def run(self) -> Result:
+        """Five minutes, by default, in no time."""
+        self._at(0.0, self._arrive)
+        for i in range(len(self._replicas)):
+            self._at(self._dice.uniform(0, 0.1), lambda now, i=i: self._sync(i, now))  # type: ignore[misc]
+        end = self._minutes * 60
+        while self._events and self._events[0][0] < end:
+            now, _, event = heapq.heappop(self._events)
+            event(now)
+        p = self._provider
+        return Result(p.asked, p.refused / p.asked, p.requests / RPM / self._minutes, p.tokens / TPM / self._minutes)
+
+    def _at(self, at: float, event: Callable[[float], None]) -> None:
+        heapq.heappush(self._events, (at, next(self._order), event))
+
+    def _sync(self, i: int, now: float) -> None:
+        self._replicas[i].sync(now)
+        self._at(now + 0.1, lambda now: self._sync(i, now))
+
+    def _arrive(self, now: float) -> None:
+        quota = self._dice.choice(self._quotas)
+        tokens = self._dice.randint(*self._tokens)
+        need = Need.of(0, int(tokens * self._dice.uniform(1.0, 2 * self._overestimate - 1)))
+        if quota.wait_s(need, now) == 0.0:
+            taken = quota.take(need, now)
+            self._at(now + self._dice.uniform(0.01, 0.05), lambda now: self._ask(quota, taken, tokens, now))
+        self._at(now + self._dice.expovariate(self._per_second), self._arrive)
+
+    def _ask(self, quota: Quota, taken: Taken, tokens: int, now: float) -> None:
+        status, headers, wait = self._provider.ask(tokens, now)
+        first = now + (0.02 if status == 429 else self._dice.uniform(*self._first_s))
+        self._at(first, lambda now: self._answered(quota, taken, status, headers, wait, now))
+        if status == 200:
+            last = first + self._dice.uniform(0.5, 8)
+            self._at(last, lambda now: quota.settle(taken, Need.of(0, tokens), now))
+
+    def _answered(self, quota: Quota, taken: Taken, status: int, headers: Headers, wait: float, now: float) -> None:
+        quota.note(read_remaining(headers), now, taken)
+        if status == 429:
+            quota.refused(now, wait, taken)
+            if self._told_all:
+                for other in self._quotas:
+                    self._at(now + 0.1, lambda now, other=other: other.refused(now, wait - 0.1))  # type: ignore[misc]
