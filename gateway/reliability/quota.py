@@ -99,10 +99,14 @@ class Limit:
 
     def wait_s(self, amount: float, now: float) -> float:
         """An empty bucket takes any amount up to the limit: what is more than its capacity drains before the next."""
+        meter = self.meter
+        level = meter.level(now)
+        usable = meter.capacity - amount / USABLE
+        if level <= usable:
+            return 0.0
         if amount > self.per_minute:
             return NEVER
-        meter = self.meter
-        over = meter.level(now) - max(0.0, meter.capacity - amount / USABLE)
+        over = level - max(0.0, usable)
         return over / meter.rate if over > EMPTY * meter.capacity else 0.0
 
 
@@ -140,18 +144,14 @@ class Quota:
     def wait_s(self, need: Need, now: float) -> float:
         """Seconds until the request probably fits: 0.0 when it does now, NEVER when it is larger than a limit."""
         self._seen_at = now
-        wait = max(0.0, self._refused_until - now)
+        waits = [self._refused_until - now, 0.0]
         for dimension, limit in self._limits.items():
-            amount = getattr(need, dimension)
-            if amount > 0:
-                wait = max(wait, limit.wait_s(amount, now))
-        for told in self._told.values():
-            amount = getattr(need, told.said.dimension)
-            if amount > told.limit:
-                return NEVER
-            if amount > 0:
-                wait = max(wait, told.frees_in(max(0.0, told.limit - amount / USABLE), now))
-        return wait
+            if amount := getattr(need, dimension):
+                waits.append(limit.wait_s(amount, now))
+        for (dimension, _), told in self._told.items():
+            if amount := getattr(need, dimension):
+                waits.append(told.frees_in(told.limit - amount / USABLE, now) if amount <= told.limit else NEVER)
+        return max(waits)
 
     def take(self, need: Need, now: float) -> Taken:
         """Count a request that is about to be sent, whether it fits or not."""
@@ -160,8 +160,9 @@ class Quota:
         self._sent = added(self._sent, need)
         for dimension, limit in self._limits.items():
             limit.draw(self._n, getattr(need, dimension), now)
-        for told in self._told.values():
-            told.draw(getattr(need, told.said.dimension), now)
+        for (dimension, _), told in self._told.items():
+            if amount := getattr(need, dimension):
+                told.draw(amount, now)
         taken = self._in_flight[self._n] = Taken(need, self._n, now, self._sent)
         return taken
 
@@ -176,9 +177,8 @@ class Quota:
         used = Need(0) if used is None else used
         for dimension, limit in self._limits.items():
             self._correct(limit, taken, getattr(used, dimension), now)
-        for told in self._told.values():
+        for (dimension, _), told in self._told.items():
             if told.n < taken.n:
-                dimension = told.said.dimension
                 told.draw(getattr(used, dimension) - getattr(taken.need, dimension), now)
         if not self._in_flight:
             for limit in self._limits.values():
@@ -198,7 +198,8 @@ class Quota:
             most = said.limit if said.limit is not None else max(said.remaining, known.limit if known else 0)
             if most > 0 and (known is None or known.n <= n):
                 told = self._told[key] = Told(said, n, most, self._uncounted(said.dimension, taken), now)
-                self._learn(said.dimension)
+                if known is None or known.per_minute != told.per_minute:
+                    self._learn(said.dimension)
                 self._believe(told, now)
 
     def refused(self, now: float, retry_after_s: float | None, taken: Taken | None = None) -> None:
@@ -239,8 +240,8 @@ class Quota:
     def _uncounted(self, dimension: Dimension, taken: Taken | None) -> float:
         """What was sent that an answer to ``taken`` cannot have counted."""
         if taken is None:
-            return sum(getattr(other.need, dimension) for other in self._in_flight.values())
-        return getattr(self._sent, dimension) - getattr(taken.sent, dimension)
+            return float(sum(getattr(other.need, dimension) for other in self._in_flight.values()))
+        return float(getattr(self._sent, dimension) - getattr(taken.sent, dimension))
 
     def _learn(self, dimension: Dimension) -> None:
         """A limit that is told, and not configured as low, gets a meter: what one answer says is known to one
@@ -255,9 +256,12 @@ class Quota:
     def _believe(self, told: Told, now: float) -> None:
         """Pour away what the meter holds to be free and the provider does not: others use the account too."""
         limit = self._limits.get(told.said.dimension)
-        if limit is not None:
+        if limit is None:
+            return
+        excess = limit.free(now) - max(0.0, told.limit - told.level(now))
+        if excess > 0:
             self._n += 1
-            limit.draw(self._n, limit.free(now) - max(0.0, told.limit - told.level(now)), now)
+            limit.draw(self._n, excess, now)
 
 
 def added(sent: Need, need: Need) -> Need:

@@ -61,8 +61,8 @@ class Told:
         return max(0.0, self._level - max(0.0, now - self._at) * slope)
 
     def frees_in(self, level: float, now: float) -> float:
-        """Seconds until no more than ``level`` is used."""
-        over = self.level(now) - level
+        """Seconds until no more than ``level`` is used, or nothing at all."""
+        over = self.level(now) - max(0.0, level)
         if over <= 0:
             return 0.0
         slope = self._slope if now < self._full_at else self._rate

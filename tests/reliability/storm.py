@@ -254,7 +254,7 @@ class Storm:
         """Five minutes, by default, in no time."""
         self._at(0.0, self._arrive)
         for i in range(len(self._replicas)):
-            self._at(self._dice.uniform(0, 0.1), lambda now, i=i: self._sync(i, now))  # type: ignore[misc]
+            self._at(self._dice.uniform(0, 0.1), lambda now, i=i: self._sync(i, now))
         end = self._minutes * 60
         while self._events and self._events[0][0] < end:
             now, _, event = heapq.heappop(self._events)

@@ -16,9 +16,9 @@ DATE = "Fri, 04 Sep 2026 10:00:00 GMT"
 NOON_UNIX = 1_788_523_200.0
 
 
-def read(now_unix: float | None = None, **named: str) -> tuple[Remaining, ...]:
+def read(*, at_unix: float | None = None, **named: str) -> tuple[Remaining, ...]:
     headers = [(name.replace("_", "-").encode(), value.encode()) for name, value in named.items()]
-    return read_remaining(headers, now_unix=now_unix)
+    return read_remaining(headers, now_unix=at_unix)
 
 
 FORMS: dict[str, tuple[dict[str, str], tuple[Remaining, ...]]] = {
@@ -162,11 +162,18 @@ def test_the_form_of_each_provider(headers: dict[str, str], said: tuple[Remainin
 
 
 def test_a_time_is_measured_from_the_answers_own_date_before_any_clock() -> None:
-    left = {"x_ratelimit_remaining": "1", "x_ratelimit_reset": "2026-09-04T10:00:09Z"}
-    assert read(**left) == (Remaining("requests", 1),)
-    assert read(NOON_UNIX - 7195, **left) == (Remaining("requests", 1, None, 4.0),)
-    assert read(NOON_UNIX, date=DATE, **left) == (Remaining("requests", 1, None, 9.0),)
-    assert read(NOON_UNIX - 7195, date="yesterday", **left) == (Remaining("requests", 1, None, 4.0),)
+    left, reset = "1", "2026-09-04T10:00:09Z"
+    before = NOON_UNIX - 7195
+    assert read(x_ratelimit_remaining=left, x_ratelimit_reset=reset) == (Remaining("requests", 1),)
+    assert read(at_unix=before, x_ratelimit_remaining=left, x_ratelimit_reset=reset) == (
+        Remaining("requests", 1, None, 4.0),
+    )
+    assert read(at_unix=before, date=DATE, x_ratelimit_remaining=left, x_ratelimit_reset=reset) == (
+        Remaining("requests", 1, None, 9.0),
+    )
+    assert read(at_unix=before, date="yesterday", x_ratelimit_remaining=left, x_ratelimit_reset=reset) == (
+        Remaining("requests", 1, None, 4.0),
+    )
 
 
 @pytest.mark.parametrize("value", ["", "-5", "-5ms", "-1s", "many", "nan", "inf", "infs", "9" * 5000, "ms", "s", "1e"])
