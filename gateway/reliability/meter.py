@@ -48,14 +48,16 @@ class LocalMeter:
 
     def draw(self, amount: float, now: float) -> None:
         """See Meter.draw."""
-        self._level = max(0.0, self.level(now) + amount)
+        level = self.level(now) + amount
+        self._level = max(0.0, level)
         self._at = max(self._at, now)
 
     def level(self, now: float) -> float:
         """See Meter.level. A ``now`` before the last draw drains nothing."""
         if self._level == 0.0 or now <= self._at:
             return self._level
-        return max(0.0, self._level - (now - self._at) * self.rate)
+        level = self._level - (now - self._at) * self.rate
+        return max(0.0, level)
 
     def scale(self, share: float) -> None:
         """See Meter.scale."""

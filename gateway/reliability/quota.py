@@ -70,13 +70,17 @@ def local(dimension: Dimension, rate: float, capacity: float) -> Meter:
 
 
 class Limit:
-    """A limit of so much a minute, configured or told: its meter, and what of it may still be given back."""
+    """A limit of so much a minute, configured or told: its meter, and what of it may still be given back.
 
-    __slots__ = ("dimension", "lows", "meter", "per_minute")
+    Draws up to number ``since`` were made before it was known: nothing of them is in its meter.
+    """
 
-    def __init__(self, dimension: Dimension, per_minute: float, make: MakeMeter) -> None:
+    __slots__ = ("dimension", "lows", "meter", "per_minute", "since")
+
+    def __init__(self, dimension: Dimension, per_minute: float, make: MakeMeter, *, since: int = 0) -> None:
         self.dimension: Dimension = dimension
         self.per_minute = per_minute
+        self.since = since
         self.meter = make(dimension, per_minute / 60, per_minute * BURST_S / 60)
         self.lows = Lows()
 
@@ -169,9 +173,9 @@ class Quota:
     def settle(self, taken: Taken, used: Need | None, now: float) -> None:
         """What it really used takes the place of the estimate; None when it failed and the provider never counted it.
 
-        Give ``taken.need`` when nothing is known. Settling twice changes nothing.
+        Give ``taken.need`` when nothing is known. Settling twice changes nothing, nor does what another quota gave.
         """
-        if self._in_flight.pop(taken.n, None) is None:
+        if self._in_flight.get(taken.n) is not taken:
             return
         self._seen_at = now
         used = Need(0) if used is None else used
@@ -180,9 +184,7 @@ class Quota:
         for (dimension, _), told in self._told.items():
             if told.n < taken.n:
                 told.draw(getattr(used, dimension) - getattr(taken.need, dimension), now)
-        if not self._in_flight:
-            for limit in self._limits.values():
-                limit.lows.clear()
+        self._landed(taken)
 
     def note(self, remaining: Sequence[Remaining], now: float, taken: Taken | None = None) -> None:
         """Believe what the headers of an answer said (see read_remaining).
@@ -200,7 +202,7 @@ class Quota:
                 told = self._told[key] = Told(said, n, most, self._uncounted(said.dimension, taken), now)
                 if known is None or known.per_minute != told.per_minute:
                     self._learn(said.dimension)
-                self._believe(told, now)
+                self._believe(said.dimension, told.limit - told.level(now), now)
 
     def refused(self, now: float, retry_after_s: float | None, taken: Taken | None = None) -> None:
         """The provider answered 429: nothing fits for as long as it asks, or a few seconds when it does not say.
@@ -211,8 +213,8 @@ class Quota:
         self._seen_at = now
         wait = retry_after_s if retry_after_s is not None else MEANING["rate"].cool_s or 0.0
         self._refused_until = max(self._refused_until, now + wait)
-        if taken is not None:
-            self._in_flight.pop(taken.n, None)
+        if taken is not None and self._in_flight.get(taken.n) is taken:
+            self._landed(taken)
 
     def share(self, now: float) -> float:
         """What is left of the tightest limit, 0..1; of one that a meter keeps, what is left to be sent at once."""
@@ -228,13 +230,19 @@ class Quota:
         for limit in self._limits.values():
             limit.meter.scale(share)
 
+    def _landed(self, taken: Taken) -> None:
+        del self._in_flight[taken.n]
+        if not self._in_flight:
+            for limit in self._limits.values():
+                limit.lows.clear()
+
     def _correct(self, limit: Limit, taken: Taken, used: int, now: float) -> None:
         """More than estimated is drawn as a draw of its own; less is given back as far as it has not drained."""
         estimated = getattr(taken.need, limit.dimension)
         if used > estimated:
             self._n += 1
             limit.draw(self._n, used - estimated, now)
-        elif used < estimated:
+        elif used < estimated and taken.n > limit.since:
             limit.give_back(taken.n, estimated - used, now)
 
     def _uncounted(self, dimension: Dimension, taken: Taken | None) -> float:
@@ -250,15 +258,15 @@ class Quota:
         per_minute = min([*told, self._configured.get(dimension, inf)])
         known = self._limits.get(dimension)
         if per_minute < inf and (known is None or known.per_minute != per_minute):
-            self._limits[dimension] = Limit(dimension, per_minute, self._make)
+            self._limits[dimension] = Limit(dimension, per_minute, self._make, since=self._n)
             self._limits[dimension].meter.scale(self._share)
 
-    def _believe(self, told: Told, now: float) -> None:
+    def _believe(self, dimension: Dimension, free: float, now: float) -> None:
         """Pour away what the meter holds to be free and the provider does not: others use the account too."""
-        limit = self._limits.get(told.said.dimension)
-        if limit is None:
+        limit = self._limits.get(dimension)
+        if limit is None or free >= limit.meter.capacity:
             return
-        excess = limit.free(now) - max(0.0, told.limit - told.level(now))
+        excess = limit.free(now) - max(0.0, free)
         if excess > 0:
             self._n += 1
             limit.draw(self._n, excess, now)

@@ -50,15 +50,22 @@ class Told:
 
     def draw(self, amount: float, now: float) -> None:
         """Count what was sent since, or take out what turned out not to be used."""
-        self._level = max(0.0, self.level(now) + amount)
+        level = self.level(now) + amount
+        self._level = max(0.0, level)
         self._at = max(self._at, now)
 
     def level(self, now: float) -> float:
         """What of the limit is used."""
-        if now >= self._full_at > self._at:
-            return 0.0
-        slope = self._slope if now < self._full_at else self._rate
-        return max(0.0, self._level - max(0.0, now - self._at) * slope)
+        if now <= self._at:
+            return self._level
+        if now >= self._full_at:
+            slope = self._rate
+            if self._at < self._full_at:
+                return 0.0
+        else:
+            slope = self._slope
+        level = self._level - (now - self._at) * slope
+        return max(0.0, level)
 
     def frees_in(self, level: float, now: float) -> float:
         """Seconds until no more than ``level`` is used, or nothing at all."""

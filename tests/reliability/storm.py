@@ -9,14 +9,15 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Protocol
 
 from msgspec import Struct
 
-from gateway.reliability.meter import SharedMeter
+from gateway.reliability.meter import Meter, SharedMeter
 from gateway.reliability.quota import Need, Quota, Taken
-from gateway.reliability.remaining import read_remaining
+from gateway.reliability.remaining import Dimension, read_remaining
 
 RPM, TPM = 60, 10_000
 Headers = list[tuple[bytes, bytes]]
@@ -56,6 +57,10 @@ class Replica:
         seen = self._seen.get(name, Bucket())
         drained = max(0.0, seen.level - (now - seen.at) * self._rates.get(name, 0.0))
         return max(0.0, drained + self._unsent.get(name, 0.0))
+
+    def meter(self, dimension: Dimension, rate: float, capacity: float) -> Meter:
+        """The fleet's meter of a limit (see MakeMeter)."""
+        return SharedMeter(self, dimension, rate, capacity)
 
     def sync(self, now: float) -> None:
         """Send what was drawn, and look."""
@@ -229,23 +234,18 @@ class Storm:
         minutes: float = 5,
         overestimate: float = 1.2,
         first_s: tuple[float, float] = (0.2, 1.5),
-        told_all: bool = False,
         seed: int = 1,
     ) -> None:
         self._dice = random.Random(seed)
         self._provider = provider
         self._store: dict[str, Bucket] = {}
         self._replicas = [Replica(self._store) for _ in range(replicas)]
-        limits = {"rpm": RPM, "tpm": TPM} if configured else {}
-        self._quotas = [
-            Quota(f"replica {i}", make=lambda d, rate, capacity, r=r: SharedMeter(r, d, rate, capacity), **limits)  # type: ignore[misc]
-            for i, r in enumerate(self._replicas)
-        ]
+        rpm, tpm = (RPM, TPM) if configured else (None, None)
+        self._quotas = [Quota(rpm=rpm, tpm=tpm, make=replica.meter) for replica in self._replicas]
         self._per_second = per_minute / 60
         self._tokens = tokens
         self._minutes = minutes
         self._first_s = first_s
-        self._told_all = told_all
         self._overestimate = overestimate
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = count()
@@ -254,7 +254,7 @@ class Storm:
         """Five minutes, by default, in no time."""
         self._at(0.0, self._arrive)
         for i in range(len(self._replicas)):
-            self._at(self._dice.uniform(0, 0.1), lambda now, i=i: self._sync(i, now))
+            self._at(self._dice.uniform(0, 0.1), partial(self._sync, i))
         end = self._minutes * 60
         while self._events and self._events[0][0] < end:
             now, _, event = heapq.heappop(self._events)
@@ -267,7 +267,7 @@ class Storm:
 
     def _sync(self, i: int, now: float) -> None:
         self._replicas[i].sync(now)
-        self._at(now + 0.1, lambda now: self._sync(i, now))
+        self._at(now + 0.1, partial(self._sync, i))
 
     def _arrive(self, now: float) -> None:
         quota = self._dice.choice(self._quotas)
@@ -275,21 +275,18 @@ class Storm:
         need = Need.of(0, int(tokens * self._dice.uniform(1.0, 2 * self._overestimate - 1)))
         if quota.wait_s(need, now) == 0.0:
             taken = quota.take(need, now)
-            self._at(now + self._dice.uniform(0.01, 0.05), lambda now: self._ask(quota, taken, tokens, now))
+            self._at(now + self._dice.uniform(0.01, 0.05), partial(self._ask, quota, taken, tokens))
         self._at(now + self._dice.expovariate(self._per_second), self._arrive)
 
     def _ask(self, quota: Quota, taken: Taken, tokens: int, now: float) -> None:
         status, headers, wait = self._provider.ask(tokens, now)
         first = now + (0.02 if status == 429 else self._dice.uniform(*self._first_s))
-        self._at(first, lambda now: self._answered(quota, taken, status, headers, wait, now))
+        self._at(first, partial(self._answered, quota, taken, status, headers, wait))
         if status == 200:
             last = first + self._dice.uniform(0.5, 8)
-            self._at(last, lambda now: quota.settle(taken, Need.of(0, tokens), now))
+            self._at(last, partial(quota.settle, taken, Need.of(0, tokens)))
 
     def _answered(self, quota: Quota, taken: Taken, status: int, headers: Headers, wait: float, now: float) -> None:
         quota.note(read_remaining(headers), now, taken)
         if status == 429:
             quota.refused(now, wait, taken)
-            if self._told_all:
-                for other in self._quotas:
-                    self._at(now + 0.1, lambda now, other=other: other.refused(now, wait - 0.1))  # type: ignore[misc]

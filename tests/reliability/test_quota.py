@@ -52,6 +52,7 @@ def test_tokens_are_held_as_estimated_and_settled_as_used() -> None:
     quota.settle(taken, tokens(100), T0)
     assert quota.wait_s(tokens(500), T0) == 0.0
     quota.settle(taken, tokens(0), T0)
+    quota.settle(Quota().take(Need(), T0), None, T0)
     assert quota.share(T0) == pytest.approx(0.9)
 
 
@@ -173,6 +174,15 @@ def test_a_limit_that_is_told_gets_a_meter_and_a_configured_one_yields_when_it_i
     assert (admitted(learned, T0), admitted(lower, T0), admitted(higher, T0)) == (99, 4, 99)
 
 
+def test_what_was_sent_before_a_limit_was_known_is_not_given_back_to_it() -> None:
+    quota = Quota()
+    before, answered = quota.take(Need(), T0), quota.take(Need(), T0)
+    quota.note([Remaining("requests", 598, 600, 0.2)], T0, answered)
+    quota.take(Need(), T0)
+    quota.settle(before, None, T0)
+    assert quota.share(T0) == pytest.approx(0.99)
+
+
 def test_a_limit_of_a_second_is_not_taken_for_one_of_a_minute() -> None:
     quota = Quota()
     quota.note([Remaining("requests", 0, 2, 1.0)], T0)
@@ -284,8 +294,8 @@ def test_giving_back_leaves_what_would_be_there_had_it_not_been_drawn(
         meter.draw(-back, now)
         amounts[n] = 0.0
         without = LocalMeter(2.0, 10)
-        for at, amount in zip(times, amounts, strict=True):
-            without.draw(amount, at)
+        for at, left in zip(times, amounts, strict=True):
+            without.draw(left, at)
         assert meter.level(now) == pytest.approx(without.level(now), abs=1e-6)
 
 
