@@ -33,6 +33,7 @@ BESIDE = {
     ("config", "policy"),  # a strategy's fields are its YAML
     ("testing", "upstream"),  # the simulator is also a transport
     ("config", "data"),
+    ("config", "state"),  # an address is read by who connects to it
 }
 EFFECTS = frozenset(
     """

@@ -34,6 +34,7 @@ CHECKS: Final[tuple[Callable[[Draft], Iterator[Finding]], ...]] = (
     sense.patterns,
     sense.fallbacks,
     sense.addresses,
+    sense.state,
     safety.base_urls,
     safety.headers,
     safety.listeners,

@@ -379,7 +379,8 @@ class Config(Entry):
     )
     state: Hidden | None = Field(
         default=None,
-        description="Redis address that replicas share, as `redis://host:6379/0`; leave out on one machine.",
+        description="Redis that replicas share, as `redis://host:6379/0`, or behind Sentinels as "
+        "`redis+sentinel://host1:26379,host2:26379/mymaster/0`; leave out on one machine.",
     )
 
     @model_validator(mode="before")

@@ -1,41 +1,61 @@
 """The connection to Redis, found again by itself when it is lost. Read next: over_redis.py, which talks over it.
 
 A command gets 50 ms and no second try: with the defaults of redis-py a dead Redis costs 4 seconds a call and a
-frozen one 25. Only finding it again is repeated, in a task of its own.
+frozen one 25. Only finding it again is repeated, in a task of its own; behind Sentinels it asks them each time
+where to look.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any, Final
 
 from redis.asyncio import Redis as Client
+from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
+from gateway.state.address import Address, parse_address
+
 __all__ = ["Link"]
+
+#: How long a Sentinel has to answer, in seconds: nothing but finding the store waits for it.
+SENTINEL_S: Final = 0.5
+#: The longest pause between two looks for a store that is gone, in seconds.
+LOOK_S: Final = 0.25
+#: How often a store that takes no writes is looked up anew, in seconds.
+LOOK_UP_S: Final = 1.0
 
 
 class Link:
     """One Redis: ``client`` talks to it while ``up`` says that it was there; ``error`` is what it last said if not."""
 
     def __init__(self, url: str, *, command_s: float, connect_s: float) -> None:
-        self.client = Client.from_url(
-            url,
-            socket_timeout=command_s,
-            socket_connect_timeout=connect_s,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
+        address = parse_address(url)
+        options: dict[str, Any] = {
+            "socket_timeout": command_s,
+            "socket_connect_timeout": connect_s,
+            "retry": Retry(NoBackoff(), 0),
+            "protocol": 2,
+        }
+        self._sentinel = _sentinel(address, options) if address.sentinels else None
+        self.client: Client = (
+            self._sentinel.master_for(address.service)
+            if self._sentinel is not None
+            else Client.from_url(address.url, **options)
         )
         self.error: str | None = "not connected yet"
         self._until_there = AsyncRetrying(
             retry=retry_if_exception_type((RedisError, OSError)),
-            wait=wait_exponential_jitter(multiplier=0.05, max=1.0, jitter=0.1),
+            wait=wait_exponential_jitter(multiplier=0.05, max=LOOK_S, jitter=0.05),
         )
         self._connected = False
         self._connecting: asyncio.Task[None] | None = None
+        self._looked_up_at = 0.0
 
     async def up(self, wait_s: float = 0.0) -> bool:
         """Whether there is a connection; begins to look for one, and waits this long for it, if there is none."""
@@ -45,10 +65,10 @@ class Link:
             await asyncio.wait({self._connecting}, timeout=wait_s)
         return self._connected
 
-    def lost(self, error: Exception) -> None:
-        """A command failed: no other is sent until the store answers again."""
+    def failed(self, error: Exception) -> None:
+        """A command failed. Unless the store itself said so, no other is sent until it answers again."""
         self.error = str(error) or type(error).__name__
-        if self._connected:
+        if self._connected and (not isinstance(error, ResponseError) or self._is_due(error)):
             self._connected = False
             self._connecting = None
 
@@ -63,6 +83,16 @@ class Link:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._connecting
         await self.client.aclose()
+        if self._sentinel is not None:
+            await self._sentinel.aclose()
+
+    def _is_due(self, error: ResponseError) -> bool:
+        """Whether to look the store up anew: one that only reads may have been replaced behind its name."""
+        now = asyncio.get_running_loop().time()
+        due = isinstance(error, ReadOnlyError) and now - self._looked_up_at >= LOOK_UP_S
+        if due:
+            self._looked_up_at = now
+        return due
 
     async def _connect(self) -> None:
         await self._until_there(self._reach)
@@ -73,5 +103,18 @@ class Link:
             await self.client.connection_pool.disconnect()
             await self.client.ping()
         except (RedisError, OSError) as error:
-            self.lost(error)
+            self.error = str(error) or type(error).__name__
             raise
+
+
+def _sentinel(address: Address, options: dict[str, Any]) -> Sentinel:
+    """Those who know where the store is. TLS and its certificates are the same for them and for the store."""
+    store: dict[str, Any] = dict(parse_url(address.url))
+    tls = {name: value for name, value in store.items() if name.startswith("ssl")}
+    if store.pop("connection_class", None) is SSLConnection:
+        tls["ssl"] = True
+    own = {"username": address.username, "password": address.password, "socket_timeout": SENTINEL_S}
+    del store["host"]
+    return Sentinel(  # type: ignore[no-untyped-call]
+        address.sentinels, sentinel_kwargs={**options, **tls, **own}, **{**options, **store, **tls}
+    )

@@ -20,7 +20,7 @@ from gateway.state.scripts import COOL, DRAW, LEASE, MEET
 from gateway.state.view import View
 from gateway.types import Cooling
 
-__all__ = ["Meeting", "Pipe"]
+__all__ = ["Feed", "Meeting", "Pipe"]
 
 #: For how long a replica that says nothing still counts as one, in milliseconds.
 PRESENT_MS: Final = 3_000

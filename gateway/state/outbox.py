@@ -26,7 +26,10 @@ class Batch(Struct, frozen=True):
 
 
 class Outbox:
-    """Keeps up to ``bound`` records beside the batch under way; beyond that the oldest is dropped and counted."""
+    """Keeps up to ``bound`` records beside the batch under way; beyond that the oldest is dropped and counted.
+
+    ``dropped`` counts those, and what the store could not write.
+    """
 
     def __init__(self, bound: int, batch: int) -> None:
         self.dropped = 0
@@ -61,9 +64,10 @@ class Outbox:
             self._spent = {}
         return self._under_way
 
-    def delivered(self) -> None:
-        """The batch under way has arrived."""
+    def delivered(self, lost: int = 0) -> None:
+        """The batch under way has arrived, but for so many of its records."""
         self._under_way = None
+        self.dropped += lost
 
     def newest_first(self) -> Iterator[tuple[str, bytes]]:
         """Ids and records that are not known to have arrived."""

@@ -13,13 +13,13 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from gateway.errors import Unavailable
 from gateway.state.link import Link
-from gateway.state.meeting import Meeting
+from gateway.state.meeting import Feed, Meeting
 from gateway.state.outbox import Batch, Outbox
 from gateway.state.scripts import DELIVER
 from gateway.state.verbs import ALONE_S, Health
@@ -33,9 +33,12 @@ BATCH: Final = 8 * ENTRY
 #: Entries read at a time: of records, up to 2 MB, and of ids.
 PAGE: Final = 16
 PAGE_OF_IDS: Final = 64
-#: How long one sync waits for a connection, and how long it may take in all, in seconds.
+#: How long one sync waits for a connection, goes on sending what has piled up, and may take in all, in seconds.
 CONNECT_WAIT_S: Final = 0.1
+SEND_S: Final = 0.15
 SYNC_S: Final = 0.3
+#: How long a batch that was refused (Redis is full, or only reads) waits for its next try, in seconds.
+REFUSED_S: Final = 1.0
 #: How long somebody who asks (find, recent, spend) waits, in seconds.
 ASK_S: Final = 1.0
 
@@ -72,7 +75,9 @@ class Redis(View):
         self._one_at_a_time = asyncio.Lock()
         self._now = 0.0
         self._refreshed_at = 0.0
-        self._began_at: float | None = None
+        self._heard_at: float | None = None
+        self._refused: str | None = None
+        self._refused_at = 0.0
 
     def __repr__(self) -> str:
         health = self.health()
@@ -81,8 +86,7 @@ class Redis(View):
 
     def alone(self, now: float) -> bool:
         """See State.alone. Before the first refresh it counts from the first sync."""
-        since = self._refreshed_at or self._began_at
-        return since is not None and now - since > ALONE_S
+        return self._heard_at is not None and now - self._heard_at > ALONE_S
 
     def replicas(self) -> int:
         """See State.replicas."""
@@ -111,20 +115,20 @@ class Redis(View):
     async def sync(self, now: float) -> None:
         """See State.sync. Takes at most half a second, whatever Redis does."""
         self._now = now
-        if self._began_at is None:
-            self._began_at = now
+        if self._heard_at is None:
+            self._heard_at = now
         try:
             async with asyncio.timeout(SYNC_S), self._one_at_a_time:
                 if await self._link.up(CONNECT_WAIT_S):
                     await self._exchange(now)
         except (RedisError, OSError) as error:
-            self._link.lost(error)
+            self._link.failed(error)
         if self.alone(now):
             self.leases.grant(now)
 
     def health(self) -> Health:
-        """See State.health."""
-        error = self._link.error
+        """See State.health. A Redis that takes no records is not up, even where it still answers."""
+        error = self._link.error or self._refused
         return Health("redis", error is None, self._refreshed_at, error, self._outbox.dropped)
 
     async def aclose(self) -> None:
@@ -139,23 +143,50 @@ class Redis(View):
         await self._link.aclose()
 
     async def _exchange(self, now: float) -> None:
-        full = True
-        while full:
-            batch = self._outbox.batch()
-            await self._send(now, batch)
-            full = batch is not None and len(batch.records) == BATCH
+        give_over_at = asyncio.get_running_loop().time() + SEND_S
+        more = await self._send(now, self._meeting)
+        while more and asyncio.get_running_loop().time() < give_over_at:
+            more = await self._send(now, None)
 
-    async def _send(self, now: float, batch: Batch | None) -> None:
+    async def _send(self, now: float, meeting: Meeting | None) -> bool:
+        """One round trip, with a batch and all else there is to say. Whether there may be another batch."""
         pipeline = self._link.client.pipeline(transaction=False)
+        batch = self._due(now)
         if batch is not None:
             keys, args = self._delivery(batch)
             pipeline.eval(DELIVER, len(keys), *keys, *args)
-        feeds = self._meeting.render(pipeline, now)
-        replies = await pipeline.execute()
-        self._outbox.delivered()
-        for feed, reply in zip(feeds, replies[-len(feeds) :], strict=True):
-            feed(reply)
-        self._refreshed_at = now
+        feeds = meeting.render(pipeline, now) if meeting is not None else []
+        replies = await pipeline.execute(raise_on_error=False)
+        more = batch is not None and self._delivered(batch, replies.pop(0), now)
+        if meeting is not None:
+            self._heard(feeds, replies, now)
+        return more
+
+    def _due(self, now: float) -> Batch | None:
+        """The batch to send now: not one that was refused a moment ago."""
+        refused = self._refused is not None and 0 <= now - self._refused_at < REFUSED_S
+        return None if refused else self._outbox.batch()
+
+    def _delivered(self, batch: Batch, reply: ResponseError | Sequence[Any], now: float) -> bool:
+        """Take what DELIVER answered. Whether there may be another batch."""
+        if isinstance(reply, ResponseError):
+            self._refused, self._refused_at = str(reply), now
+            return False
+        records, sums, why = reply
+        self._outbox.delivered(records)
+        lost = f"{records} records and {sums} sums could not be written: {why.decode()}"
+        self._refused = lost if records or sums else None
+        return len(batch.records) == BATCH
+
+    def _heard(self, feeds: Sequence[Feed], replies: Sequence[object], now: float) -> None:
+        """Each answer counts for itself. Raises the first that is an error."""
+        for feed, reply in zip(feeds, replies, strict=True):
+            if not isinstance(reply, ResponseError):
+                feed(reply)
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                raise reply
+        self._refreshed_at = self._heard_at = now
         self._link.answered()
 
     def _delivery(self, batch: Batch) -> tuple[list[str], list[str | bytes | int]]:

@@ -13,29 +13,45 @@ __all__ = ["COOL", "DELIVER", "DRAW", "LEASE", "MEET"]
 #: Takes one batch of one replica, once: a batch that was sent again after a timeout changes nothing.
 #: KEYS  number of the replica's last batch, log, ids of the log, count of all records, then one hash per sum spent.
 #: ARGV  number of this batch, records to keep, (deployment, micro-dollars) per hash, (records, ids, lines) per entry.
-#: The number is noted before the rest, so that an error half-way can lose money but never count it twice.
+#: Answers with (records, sums) that could not be written, and why.
+#: A Redis that takes no writes refuses the number, before anything else is done, and the whole batch may come again;
+#: once that is noted, nothing counts twice, and what fails after it (a key of another type) is told.
 DELIVER: Final = """
-if tonumber(redis.call('GET', KEYS[1]) or 0) >= tonumber(ARGV[1]) then return 0 end
+if tonumber(redis.call('GET', KEYS[1]) or 0) >= tonumber(ARGV[1]) then return {0, 0, ''} end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', 86400)
+local records, sums, why = 0, 0, ''
+local function try(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then
+    why = answer.err
+    return nil
+  end
+  return answer
+end
 local a = 3
 for k = 5, #KEYS do
-  redis.call('HINCRBY', KEYS[k], ARGV[a], ARGV[a + 1])
+  if not try('HINCRBY', KEYS[k], ARGV[a], ARGV[a + 1]) then sums = sums + 1 end
   a = a + 2
 end
 local total = tonumber(redis.call('GET', KEYS[4]) or 0)
 while a <= #ARGV do
-  total = redis.call('INCRBY', KEYS[4], ARGV[a])
-  local at = redis.call('XADD', KEYS[2], '*', 'records', ARGV[a + 2])
-  redis.call('XADD', KEYS[3], at, 'ids', ARGV[a + 1], 'total', total)
+  local now = try('INCRBY', KEYS[4], ARGV[a])
+  local at = now and try('XADD', KEYS[2], '*', 'records', ARGV[a + 2])
+  if at and try('XADD', KEYS[3], at, 'ids', ARGV[a + 1], 'total', now) then
+    total = now
+  else
+    records = records + tonumber(ARGV[a])
+    if at then redis.call('XDEL', KEYS[2], at) end
+  end
   a = a + 3
 end
-local oldest = redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)[1]
-while oldest and total - tonumber(oldest[2][4]) >= tonumber(ARGV[2]) do
-  redis.call('XDEL', KEYS[2], oldest[1])
-  redis.call('XDEL', KEYS[3], oldest[1])
-  oldest = redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)[1]
+local oldest = try('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)
+while oldest and oldest[1] and total - tonumber(oldest[1][2][4]) >= tonumber(ARGV[2]) do
+  try('XDEL', KEYS[2], oldest[1][1])
+  redis.call('XDEL', KEYS[3], oldest[1][1])
+  oldest = try('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)
 end
-return 1
+return {records, sums, why}
 """
 
 #: Says that a replica is there, and answers with how many are.
@@ -59,9 +75,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local oldest = now - ARGV[1]
 for a = 2, #ARGV, 4 do
   local at, left = now - ARGV[a + 1], tonumber(ARGV[a + 2])
-  local known = redis.call('HGET', KEYS[1], ARGV[a]) or '0 0 '
-  local ends, said = string.match(known, '^(%d+) (%d+) ')
-  ends, said = tonumber(ends), tonumber(said)
+  local ends, said = string.match(redis.call('HGET', KEYS[1], ARGV[a]) or '', '^(%d+) (%d+) ')
+  ends, said = tonumber(ends or 0), tonumber(said or 0)
   if left == 0 then
     if at >= said then redis.call('HSET', KEYS[1], ARGV[a], string.format('0 %.0f ', at)) end
   elseif at > oldest and now + left > ends and (ends > 0 or at >= said) then
@@ -72,7 +87,7 @@ local left = {}
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   local ends, said, kind = string.match(all[i + 1], '^(%d+) (%d+) (.*)$')
-  local remaining = tonumber(ends) - now
+  local remaining = tonumber(ends or 0) - now
   if remaining > 0 or (ends == '0' and tonumber(said) > oldest) then
     table.insert(left, all[i])
     table.insert(left, math.max(remaining, 0))
@@ -114,9 +129,8 @@ local told = {}
 for k = 2, #KEYS do
   local a = 3 * k - 4
   local amount, level, rate = tonumber(ARGV[a]), 0, 0
-  local known = redis.call('GET', KEYS[k])
-  if known then
-    local l, r, at = string.match(known, '^(%S+) (%S+) (%S+)$')
+  local l, r, at = string.match(redis.call('GET', KEYS[k]) or '', '^(%S+) (%S+) (%S+)$')
+  if at then
     rate = tonumber(r)
     level = math.max(0, tonumber(l) - rate * math.max(0, now - tonumber(at)))
   end

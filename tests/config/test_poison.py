@@ -270,6 +270,14 @@ WRONG: dict[str, tuple[str | tuple[str, str], str]] = {
         (f"keys:\n  - {{id: team, secret_hash: {HASH}}}", "server: {host: 0.0.0.0}"),
         "7:10: error: the gateway listens on 0.0.0.0 and asks nobody for a key (add `keys:`, or write `auth: off`",
     ),
+    "no address of a Redis": (
+        "state: http://redis:6379",
+        "9:1: error: state is not the address of a Redis: it must begin with redis://, rediss://, unix:// or redis+s",
+    ),
+    "Sentinels without a name": (
+        "state: redis+sentinel://a,b",
+        "9:1: error: state is not the address of a Redis: it has no name behind the hosts, as mymaster",
+    ),
     "one port": ("server: {admin_port: 8080}", "9:10: error: clients and administration have the same port"),
 }
 

@@ -1,4 +1,4 @@
-"""Numbers that contradict each other, patterns that do not compile, fallbacks of no help. Read next: safety.py."""
+"""Numbers and addresses that cannot be, patterns that do not compile, fallbacks of no help. Read next: safety.py."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import re2
 
 from gateway.config.draft import Draft
 from gateway.config.finding import Finding, Path
+from gateway.state.address import parse_address
 
-__all__ = ["addresses", "backoff", "fallbacks", "patterns", "timeouts"]
+__all__ = ["addresses", "backoff", "fallbacks", "patterns", "state", "timeouts"]
 
 
 def timeouts(draft: Draft) -> Iterator[Finding]:
@@ -74,3 +75,15 @@ def addresses(draft: Draft) -> Iterator[Finding]:
             yield Finding(
                 path, f"provider {name!r} has both a base_url and an endpoint", "they mean the same: keep one"
             )
+
+
+def state(draft: Draft) -> Iterator[Finding]:
+    """The address of the shared state is one."""
+    address = draft.config.state
+    if address is None:
+        return
+    try:
+        parse_address(address.reveal())
+    except ValueError as wrong:
+        hint = "as redis://host:6379/0 or redis+sentinel://host1:26379,host2:26379/mymaster/0"
+        yield Finding(("state",), f"state is not the address of a Redis: {wrong}", hint)
