@@ -69,6 +69,9 @@ class Buckets:
         self._number = 0
         self._under_way = False
 
+    def __repr__(self) -> str:
+        return f"{len(self)} buckets, turn {self._number}{' under way' if self._under_way else ''}"
+
     def __len__(self) -> int:
         return len(self._by)
 

@@ -45,6 +45,9 @@ class Cooled:
         self._next_end = inf
         self._refreshed_at = 0.0
 
+    def __repr__(self) -> str:
+        return f"{len(self._by)} left alone, {len(self._said)} to tell the fleet"
+
     def cool(self, name: str, cooling: Cooling) -> None:
         """Leave it alone until then, unless it is left alone longer already."""
         said = self._said.get(name)

@@ -33,6 +33,9 @@ class Leases:
         self._wanting: dict[str, float] = {}
         self._letting_go: set[str] = set()
 
+    def __repr__(self) -> str:
+        return f"holds {', '.join(sorted(self._held)) or 'no lease'}; asks for {len(self._wanted | self._wanting)}"
+
     def want(self, name: str, ttl_s: float) -> None:
         """Ask for it at the next turn. Its holder prolongs it."""
         self._wanted[name] = ttl_s
