@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
@@ -26,9 +25,11 @@ __all__ = [
     "InBandError",
     "InvalidEvent",
     "NoDone",
+    "NoEnd",
     "NoFinish",
     "NotHttp",
     "OversizedEvent",
+    "Pings",
     "PrefillRefused",
     "Refuse",
     "Silence",
@@ -142,6 +143,26 @@ class Stall(Struct, frozen=True):
         yield Close()
 
 
+class Pings(Struct, frozen=True):
+    """As Stall, but something comes all the time: a comment every ``every_s`` seconds, white space in a JSON body.
+
+    What counts bytes as life takes this for an answer that is on its way.
+    """
+
+    after: int = 0
+    seconds: float = math.inf
+    every_s: float = 1.0
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        yield from beginning(unsized(acts), self.after)
+        left = self.seconds
+        while left > 0:
+            yield Wait(min(self.every_s, left))
+            yield Send(b": ping\n\n" if prompt.stream else b"\n")
+            left -= self.every_s
+        yield Close()
+
+
 class InvalidEvent(Struct, frozen=True):
     """One more event after so many tokens, which is not JSON; a JSON body loses its last brace."""
 
@@ -172,18 +193,49 @@ class NoDone(Struct, frozen=True):
         return (act for act in acts if not (isinstance(act, Send) and act.part == "done"))
 
 
-class NoFinish(Struct, frozen=True):
-    """No finish reason ever comes; the rest does."""
+class NoEnd(Struct, frozen=True):
+    """A stream goes silent once it has said all but ``[DONE]``, and is closed after so many seconds."""
+
+    seconds: float = math.inf
 
     def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
         for act in acts:
-            if isinstance(act, Send) and act.part == "body":
-                yield Send(FINISH.sub(lambda found: b'"finish_reason":null'.ljust(len(found[0])), act.data), "body")
-            elif not (isinstance(act, Send) and act.part == "finish"):
-                yield act
+            if isinstance(act, Send) and act.part == "done":
+                yield Wait(self.seconds)
+                yield Close()
+                return
+            yield act
 
 
-FINISH = re.compile(rb'"finish_reason":"\w+"')
+class NoFinish(Struct, frozen=True):
+    """No finish reason ever comes; the rest does, or, with ``after``, only so many tokens of the text."""
+
+    after: int | None = None
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        left = math.inf if self.after is None else self.after
+        for act in acts:
+            match act:
+                case Send(data, "body"):
+                    yield Send(unfinished(data, self.after), "body")
+                case Send(_, "finish"):
+                    pass
+                case Send(_, "content"):
+                    left -= 1
+                    if left >= 0:
+                        yield act
+                case _:
+                    yield act
+
+
+def unfinished(body: bytes, after: int | None) -> bytes:
+    """A JSON answer as long as before, without its finish reasons and with at most so many words in each choice."""
+    answer = msgspec.json.decode(body)
+    for choice in answer["choices"]:
+        choice["finish_reason"] = None
+        if after is not None and choice["message"]["content"]:
+            choice["message"]["content"] = " ".join(choice["message"]["content"].split(" ")[:after])
+    return msgspec.json.encode(answer).ljust(len(body))
 
 
 class InBandError(Struct, frozen=True):
@@ -239,6 +291,16 @@ def beginning(acts: Iterable[Act], after: int) -> Iterator[Act]:
                 return
 
 
+def unsized(acts: Iterable[Act]) -> Iterator[Act]:
+    """The acts without a declared length, so that the body may hold more than it."""
+    for act in acts:
+        yield (
+            Head(act.status, tuple(h for h in act.headers if h[0] != "content-length"))
+            if isinstance(act, Head)
+            else act
+        )
+
+
 def inserted(acts: Iterable[Act], after: int, more: Iterable[Act]) -> Iterator[Act]:
     """The acts of a stream with more of them after so many tokens, or before the finish."""
     left, pending, stream = after, list(more), False
@@ -264,6 +326,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "server_error": refusal(500, "server_error", None, "The server had an error while processing your request."),
     "bad_gateway": Refuse(502, PAGE, content_type="text/html"),
     "overloaded": refusal(503, "server_error", None, "The engine is currently overloaded, please try again later."),
+    "site_overloaded": Refuse(529, PAGE, content_type="text/html"),
     "unauthorized": refusal(401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
     "forbidden": refusal(403, "invalid_request_error", None, "This key may not use this model."),
     "not_found": refusal(404, "invalid_request_error", "model_not_found", "The model does not exist.", param="model"),
@@ -287,13 +350,17 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "hang_up": HangUp(reset=False),
     "not_http": NotHttp(),
     "slow_first_token": SlowFirstToken(),
+    "pings": Pings(seconds=2.0, every_s=0.2),
     "cut": Cut(),
     "reset_midway": Cut(reset=True),
     "stall": Stall(),
+    "role_only": Stall(after=0),
     "invalid_event": InvalidEvent(),
     "oversized_event": OversizedEvent(),
     "no_done": NoDone(),
+    "no_end": NoEnd(),
     "no_finish": NoFinish(),
+    "unfinished": NoFinish(after=40),
     "in_band_error": InBandError(),
     "in_band_error_midway": InBandError(after=10),
     "wrong_encoding": Encoded(),
