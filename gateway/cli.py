@@ -26,6 +26,7 @@ from gateway.pipeline import admit, gather
 from gateway.policy.decide import decide
 from gateway.policy.explain import explain
 from gateway.story import Story
+from gateway.testing.wall import command as faults
 from gateway.types import Call, Snapshot, World
 from gateway.workers import MOST, supervise
 
@@ -46,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "schema": _schema,
         "explain": _explain,
         "keys": _keys,
+        "bench": faults.run,
     }[command](arguments)
 
 
@@ -71,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     keys = commands.add_parser("keys", help="make a virtual key")
     keys.add_argument("action", choices=["new"])
     keys.add_argument("id", help="its name in the configuration, as team-a")
+    bench = commands.add_parser("bench", help="judge a gateway")
+    named = bench.add_subparsers(dest="suite", required=True, metavar="suite")
+    faults.add_arguments(named.add_parser("faults", help="by what it makes of providers that fail in 31 ways"))
     return parser
 
 
