@@ -17,7 +17,7 @@ from gateway.testing.wall.caller import Caller
 from gateway.testing.wall.own import NotServing, config, own_gateway
 from gateway.testing.wall.scenarios import PROFILES, SCENARIOS, Scenario
 from gateway.testing.wall.server import Wall
-from gateway.testing.wall.suite import Result, Suite
+from gateway.testing.wall.suite import AT_ONCE, Result, Suite
 from gateway.testing.wall.table import as_json, lines, passed
 
 __all__ = ["add_arguments", "run"]
@@ -35,7 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", choices=list(PROFILES), default="fast", help="fast divides all times by five")
     parser.add_argument("--no-stream", action="store_true", help="ask for JSON instead of streams")
     parser.add_argument("--only", type=scenarios, default=[*SCENARIOS.values()], metavar="IDS", help="as s01,x03")
-    parser.add_argument("--repeat", type=rounds, default=1, metavar="N", help="rounds")
+    parser.add_argument("--repeat", type=positive, default=1, metavar="N", help="rounds")
+    parser.add_argument(
+        "--at-once", type=positive, default=AT_ONCE, metavar="N", help=f"scenarios at the same time; default: {AT_ONCE}"
+    )
     parser.add_argument("--json", metavar="FILE", help="write all that was seen there")
     parser.add_argument("--show-config", action="store_true", help="print the configuration for ours, and end")
 
@@ -48,10 +51,10 @@ def scenarios(text: str) -> list[Scenario]:
     return [SCENARIOS[name] for name in ids]
 
 
-def rounds(text: str) -> int:
-    """A number of rounds. Raises ArgumentTypeError for one below 1."""
+def positive(text: str) -> int:
+    """A whole number above zero. Raises ArgumentTypeError."""
     if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of rounds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return int(text)
 
 
@@ -82,10 +85,10 @@ async def judged(arguments: argparse.Namespace) -> Sequence[Result]:
         before(wall, arguments.against) as url,
         Caller(url, arguments.key) as caller,
     ):
-        suite = Suite(wall, caller, stream=not arguments.no_stream)
+        suite = Suite(wall, caller, stream=not arguments.no_stream, at_once=arguments.at_once)
         how = "JSON" if arguments.no_stream else "streams"
         print(f"{url} before the wall at {wall.url}, {profile.name} profile, {how}", flush=True)
-        if (down := await suite.alive()) is not None:
+        if (down := await suite.ready()) is not None:
             raise NotServing(f"a call of the model 'healthy' at {url} fails ({down}): see docs/faults.md")
         return await suite.run(arguments.only, arguments.repeat)
 

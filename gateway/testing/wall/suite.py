@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from msgspec import Struct
 
@@ -16,12 +17,12 @@ from gateway.testing.wall.scenarios import Scenario
 from gateway.testing.wall.seen import Heard, Seen
 from gateway.testing.wall.server import Wall
 
-__all__ = ["ALIVE_S", "Result", "Suite"]
+__all__ = ["AT_ONCE", "Result", "Suite"]
 
 #: How long a healthy call may take, in full timing.
 ALIVE_S = 10.0
-#: Scenarios begin one after the other, so that none is judged for the rush of all the others.
-APART_S = 0.15
+#: How many scenarios are asked at the same time: enough to be quick, too few to weigh on what is judged.
+AT_ONCE = 4
 QUESTION = "Say in exactly sixty words why a signal box can be trusted. [{mark}]"
 
 
@@ -35,45 +36,47 @@ class Result(Struct, frozen=True):
 
 
 class Suite:
-    """Asks through ``caller`` what ``wall`` answers. ``stream`` says how."""
+    """Asks through ``caller`` what ``wall`` answers, as ``stream`` or JSON, ``at_once`` scenarios at the same time."""
 
-    def __init__(self, wall: Wall, caller: Caller, *, stream: bool = True) -> None:
+    def __init__(self, wall: Wall, caller: Caller, *, stream: bool = True, at_once: int = AT_ONCE) -> None:
         self._wall = wall
         self._caller = caller
         self._stream = stream
+        self._slots = asyncio.Semaphore(at_once)
         self._marks = 0
 
     def __repr__(self) -> str:
         return f"Suite({self._caller} before {self._wall})"
 
     async def run(self, scenarios: Sequence[Scenario], rounds: int = 1) -> list[Result]:
-        """Every scenario in each round, all of a round at the same time."""
+        """Every scenario in each round. A series takes no slot: it waits most of the time."""
         results: list[Result] = []
         for n in range(1, rounds + 1):
             self._wall.reset()
-            # Those that last start first.
-            order = sorted(scenarios, key=lambda scenario: -lasts_s(scenario))
-            waiting = [self._later(APART_S * place, scenario, n) for place, scenario in enumerate(order)]
-            results += sorted(await asyncio.gather(*waiting), key=lambda result: result.id)
+            longest_first = sorted(scenarios, key=lambda scenario: -scenario.limit_s)
+            asked = [self._one(scenario, n) for scenario in longest_first]
+            results += sorted(await asyncio.gather(*asked), key=lambda result: result.id)
         return results
 
-    async def alive(self) -> str | None:
-        """Why a healthy call fails; None when it does not."""
-        limit_s = self._wall.profile.seconds(ALIVE_S)
+    async def ready(self) -> str | None:
+        """Why a first healthy call of the suite's kind fails; None when it does not. It may take its time."""
+        return await self._healthy(stream=self._stream, limit_s=3 * ALIVE_S)
+
+    async def _healthy(self, *, stream: bool, limit_s: float) -> str | None:
         question = QUESTION.format(mark=self._mark("healthy"))
-        heard = await self._caller.ask("healthy", question, stream=False, limit_s=limit_s)
+        heard = await self._caller.ask("healthy", question, stream=stream, limit_s=limit_s)
         return None if heard.ended == "whole" else f"{heard.ended}, {heard.why}"
 
-    async def _later(self, seconds: float, scenario: Scenario, n: int) -> Result:
-        await asyncio.sleep(seconds)
+    async def _one(self, scenario: Scenario, n: int) -> Result:
         mark = self._mark(scenario.id)
-        heard = await self._series(scenario, mark)
-        down = await self.alive()
+        async with nullcontext() if scenario.series else self._slots:
+            heard = await self._calls(scenario, mark)
+            down = await self._healthy(stream=False, limit_s=self._wall.profile.seconds(ALIVE_S))
         primary, fallback, strayed = self._wall.tries(scenario, mark)
         seen = Seen(self._wall.profile, heard, primary, fallback, strayed, down)
         return Result(scenario.id, n, judge(scenario, seen), seen)
 
-    async def _series(self, scenario: Scenario, mark: str) -> tuple[Heard, ...]:
+    async def _calls(self, scenario: Scenario, mark: str) -> tuple[Heard, ...]:
         """The calls of a scenario: one, or several whose beginnings lie apart, each after the one before has ended."""
         loop, seconds = asyncio.get_running_loop(), self._wall.profile.seconds
         began_at, heard = loop.time(), []
@@ -94,8 +97,3 @@ class Suite:
         """What tells the tries of one scenario from those of all others, and keeps caches from answering."""
         self._marks += 1
         return f"{name} #{self._marks:04d}"
-
-
-def lasts_s(scenario: Scenario) -> float:
-    series = scenario.series
-    return scenario.limit_s + (series.calls * series.every_s if series else 0.0)
