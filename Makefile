@@ -7,7 +7,7 @@ RUN_STAMP  := $(VENV)/.run-installed
 TEST_STAMP := $(VENV)/.test-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test dashboards conformance replay bench soak format lock clean
+.PHONY: help run test faults faults-full dashboards conformance replay bench soak format lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -20,6 +20,14 @@ test: $(TEST_STAMP)  ## check everything: style, types, structure, behaviour
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest
+
+faults: $(RUN_STAMP)  ## put our own gateway before providers that fail in 31 ways, as streams and as JSON (a minute)
+	@$(BIN)/signalbox bench faults
+	@$(BIN)/signalbox bench faults --no-stream
+
+faults-full: $(RUN_STAMP)  ## the same at full length, as it is compared with others (four minutes)
+	@$(BIN)/signalbox bench faults --profile full
+	@$(BIN)/signalbox bench faults --profile full --no-stream
 
 dashboards: $(TEST_STAMP)  ## check every panel of the dashboard against a real Prometheus
 	@$(BIN)/python -m pytest tests/dashboard -rs
