@@ -25,7 +25,7 @@ faults: $(RUN_STAMP)  ## put our own gateway before providers that fail in 31 wa
 	@$(BIN)/signalbox bench faults
 	@$(BIN)/signalbox bench faults --no-stream
 
-faults-full: $(RUN_STAMP)  ## the same at full length, as it is compared with others (four minutes)
+faults-full: $(RUN_STAMP)  ## the same at full length, as it is compared with others (three minutes)
 	@$(BIN)/signalbox bench faults --profile full
 	@$(BIN)/signalbox bench faults --profile full --no-stream
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import httptools
 import msgspec
@@ -158,7 +158,7 @@ class SimulatedProvider:
         await self._server.wait_closed()
         self._server = None
 
-    async def __aenter__(self) -> SimulatedProvider:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 

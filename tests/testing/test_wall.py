@@ -146,7 +146,8 @@ async def test_pings_come_without_content_until_the_connection_is_closed(model: 
     async with wall() as (_, client):
         got, ended = await raw(client, model)
     parts = got.split("\n\n")
-    assert (sum(part.startswith(":") for part in parts), ended) == (pytest.approx(120, abs=1), "RemoteProtocolError")
+    assert 119 <= sum(part.startswith(":") for part in parts) <= 121
+    assert ended == "RemoteProtocolError"
     assert said([json.loads(part[6:]) for part in parts if part.startswith("data")]).split() == TEXT.split()[:words]
 
 
