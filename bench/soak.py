@@ -110,7 +110,7 @@ async def soak(directory: Path) -> int:
             f"providers: {{one: {account}, two: {account}}}\n"
             "deployments: {a: {provider: one, model: a}, b: {provider: two, model: b}}\n"
             "routes: [{name: r, policy: {pool: [a], fallback: [b]}}]\n"
-            f"server: {{port: 0, admin_port: 0}}\njournal: {{path: {journal}}}\n"
+            f"server: {{port: 0, admin_port: 0, drain_delay: 0s}}\njournal: {{path: {journal}}}\n"
         )
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway", "run", "--config", str(config),

@@ -95,7 +95,10 @@ class App:
     # --- running ------------------------------------------------------------------------------------------------
 
     async def run(self, public: socket.socket, admin: socket.socket, stop: asyncio.Event) -> None:
-        """Serve on both sockets until ``stop`` is set and the requests in flight have ended."""
+        """Serve on both sockets until ``stop`` is set and the requests in flight have ended.
+
+        The admin listener outlives the public one: somebody may want to see what is still under way.
+        """
         await self.start()
         self._listeners = listeners = [
             Listener(self.public, public, server=self.world.server),
@@ -107,11 +110,13 @@ class App:
             await asyncio.wait([*serving, stopped], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._draining = True
+            self._log.say("server.closing", inflight=self.pipeline.inflight, drain_s=self._first.server.drain_s)
             stopped.cancel()
             listeners[0].should_exit = True
             await serving[0]
             listeners[1].should_exit = True
             await serving[1]
+            self._log.say("server.stopped", inflight=self.pipeline.inflight)
             await self.stop()
 
     async def start(self) -> None:
@@ -133,6 +138,24 @@ class App:
         await self._state.aclose()
         for transport in self._transports.values():
             await transport.aclose()
+
+    def move_on(self) -> float:
+        """Say that no more requests should come here, but serve those that do. For how long, in seconds.
+
+        Load balancers need a while to notice. Answers say ``connection: close`` meanwhile: a connection that is kept
+        alive would stay until it is closed, perhaps under a request that has just been sent on it.
+        """
+        self._draining = True
+        delay_s = self._first.server.drain_delay_s
+        self._log.say("server.draining", inflight=self.pipeline.inflight, drain_delay_s=delay_s)
+        for listener in self._listeners[:1]:
+            listener.move_on()
+        return delay_s
+
+    def make_room(self) -> None:
+        """Close the admin listener before its time: another process is to take its address."""
+        for listener in self._listeners[1:]:
+            listener.should_exit = True
 
     def abandon(self) -> None:
         """End the requests in flight instead of waiting for them. Each still has its record."""

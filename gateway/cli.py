@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", parents=[config], help="serve")
     run.add_argument("--workers", type=_count, default=1, metavar="N", help="processes; more than one needs `state:`")
-    run.add_argument("--worker", type=int, nargs=3, default=None, help=argparse.SUPPRESS)
+    run.add_argument("--worker", type=int, nargs=4, default=None, help=argparse.SUPPRESS)
     commands.add_parser("demo", parents=[config], help="serve with what is found here, else with simulated models")
     commands.add_parser("check", parents=[config], help="say everything that is wrong with a configuration")
     commands.add_parser("schema", help="print the JSON schema of configurations, for editors")
@@ -86,8 +86,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return load(path, os.environ, _found(path))
 
     if arguments.worker is not None:
-        n, public, admin = arguments.worker
-        return launch(read, _quiet, path=path, worker=Inherited(n, public, admin))
+        return launch(read, _quiet, path=path, worker=Inherited(*arguments.worker))
     if arguments.workers > 1:
         own = [sys.executable, "-m", "gateway", "run", "--config", path, "--worker"]
         return supervise(read, lambda *numbers: [*own, *map(str, numbers)], arguments.workers)

@@ -1,7 +1,8 @@
 """A process that serves: its sockets, its signals, its event loop. Read next: app.py, what it runs.
 
-SIGTERM and SIGINT end it after the requests in flight; a second one ends those too, and a third everything at once.
-SIGHUP reads the configuration again.
+SIGTERM ends it as an orchestrator wants it: it goes on serving until load balancers have noticed, and then waits for
+the requests in flight. SIGINT is a person's and skips the first part, as does the death of a worker's parent. A second
+signal ends the requests too, and a third everything at once. SIGHUP reads the configuration again.
 """
 
 from __future__ import annotations
@@ -30,11 +31,15 @@ Banner = Callable[[World, str, str], None]
 
 
 class Inherited(Struct, frozen=True):
-    """What a worker gets from its parent: its number, and the descriptors of its public and admin sockets."""
+    """What a worker gets from its parent: its number, and descriptors.
+
+    Those of its public and admin sockets, and of a pipe that says nothing and ends with its parent.
+    """
 
     n: int
     public: int
     admin: int
+    parent: int
 
 
 def launch(load: Load, banner: Banner, *, path: str, worker: Inherited | None = None) -> int:
@@ -53,44 +58,63 @@ def launch(load: Load, banner: Banner, *, path: str, worker: Inherited | None = 
         print(error, file=sys.stderr)
         return 1
     banner(world, _address(public), _address(admin))
-    uvloop.run(_serve(world, read, path, public, admin))
+    uvloop.run(_serve(world, read, path, public, admin, parent=worker.parent if worker is not None else None))
     return 0
 
 
-async def _serve(world: World, load: Load, path: str, public: socket.socket, admin: socket.socket) -> None:
+async def _serve(
+    world: World, load: Load, path: str, public: socket.socket, admin: socket.socket, *, parent: int | None
+) -> None:
     log = Log(to_stderr)
     app = App(world, load=load, log=log)
-    stop = asyncio.Event()
+    end = _End(app)
     loop = asyncio.get_running_loop()
     watcher = Watcher(path, load, app.swap, app.refuse)
-
-    signals = 0
     reloads: set[asyncio.Task[bool]] = set()
-
-    def end() -> None:
-        nonlocal signals
-        signals += 1
-        if signals == 1:
-            stop.set()
-        elif signals == 2:
-            app.abandon()
-        else:
-            os._exit(1)
 
     def reload() -> None:
         # Not in the signal's own callback: reading takes a while, and discovery runs a loop of its own.
         reloads.add(task := asyncio.create_task(app.reload()))
         task.add_done_callback(reloads.discard)
 
-    loop.add_signal_handler(signal.SIGTERM, end)
-    loop.add_signal_handler(signal.SIGINT, end)
+    loop.add_signal_handler(signal.SIGTERM, end.on_signal, True)
+    loop.add_signal_handler(signal.SIGINT, end.on_signal, False)
     loop.add_signal_handler(signal.SIGHUP, reload)
+    if parent is not None:
+        loop.add_reader(parent, end.on_orphaned, parent)
     watching = asyncio.create_task(watcher.run())
     try:
-        await app.run(public, admin, stop)
+        await app.run(public, admin, end.stop)
     finally:
         watching.cancel()
         await asyncio.to_thread(log.close)
+
+
+class _End:
+    """How far the process is on its way out. ``stop`` is what closes the listeners."""
+
+    def __init__(self, app: App) -> None:
+        self.stop = asyncio.Event()
+        self._app = app
+        self._signals = 0
+
+    def on_signal(self, in_turn: bool) -> None:
+        """One more signal; the first lets load balancers notice when it is ``in_turn``."""
+        self._signals += 1
+        if self._signals > 2:
+            os._exit(1)
+        if self._signals > 1:
+            self._app.abandon()
+        elif in_turn and (delay_s := self._app.move_on()):
+            asyncio.get_running_loop().call_later(delay_s, self.stop.set)
+            return
+        self.stop.set()
+
+    def on_orphaned(self, parent: int) -> None:
+        """The parent is dead, and its successor will want all addresses. What is under way may still finish."""
+        asyncio.get_running_loop().remove_reader(parent)
+        self._app.make_room()
+        self.stop.set()
 
 
 def _for_worker(world: World, worker: Inherited | None) -> World:

@@ -252,6 +252,7 @@ class Server(Struct, frozen=True):
     max_body: int = 10 * 1024 * 1024
     header_timeout_s: float = 10.0
     body_timeout_s: float = 30.0
+    drain_delay_s: float = 10.0
     drain_s: float = 600.0
 
 

@@ -2,10 +2,13 @@
 
 Every worker is a whole gateway with an admin port of its own, ``admin_port`` counting up; what they must agree on goes
 through Redis. One process in each container is the better choice where something else starts processes.
+
+A parent that is killed can tell its workers nothing; but a pipe of which it holds the other end then ends.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -27,7 +30,7 @@ MOST: Final = 64
 #: How long a worker that died is left down, in seconds: one that cannot start must not burn a core.
 REST_S: Final = 1.0
 
-Command = Callable[[int, int, int], Sequence[str]]
+Command = Callable[[int, int, int, int], Sequence[str]]
 
 
 class Worker(Struct, eq=False):
@@ -42,7 +45,8 @@ class Worker(Struct, eq=False):
 def supervise(load: Callable[[], World], command: Command, workers: int) -> int:
     """Serve with this many workers until told to stop. The exit status: 0, or 1 with the reason said.
 
-    ``command`` gives the command line of worker ``n`` for the descriptors of its public and admin sockets.
+    ``command`` gives the command line of worker ``n`` for three descriptors: those of its public and admin sockets,
+    and of the pipe that ends with this process.
     """
     try:
         world = load()
@@ -71,6 +75,8 @@ class _Parent:
         self._public = public
         self._command = command
         self._told: list[int] = []
+        # Only the reading end is passed on, or the pipe would live as long as the workers.
+        self._alive, self._held = os.pipe()
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -79,6 +85,9 @@ class _Parent:
             for worker in self._crew:
                 self._look_after(worker)
             time.sleep(0.1)
+        # Or clients would be let in where nobody serves any more, once the workers have closed theirs.
+        for sock in (self._public, *(worker.admin for worker in self._crew)):
+            sock.close()
         while any(worker.process is not None and worker.process.poll() is None for worker in self._crew):
             time.sleep(0.1)
             self._forward()
@@ -91,7 +100,7 @@ class _Parent:
             )
             worker.process, worker.down_at = None, now
         if worker.process is None and now >= worker.down_at + REST_S * bool(worker.down_at):
-            descriptors = (self._public.fileno(), worker.admin.fileno())
+            descriptors = (self._public.fileno(), worker.admin.fileno(), self._alive)
             # A group of their own, so that a Ctrl-C reaches the workers once: from here.
             worker.process = subprocess.Popen(  # noqa: S603 - our own command line
                 self._command(worker.n, *descriptors), pass_fds=descriptors, start_new_session=True

@@ -38,7 +38,7 @@ intents: {billing: {keywords: [refund, invoice]}}
 routes:
   - {name: billing, when: {intent: billing}, policy: {pool: [large]}}
   - {name: default, policy: {strategy: {cost: {floor: 0.5}}, pool: [small, large]}}
-server: {port: 0, admin_port: 0}
+server: {port: 0, admin_port: 0, drain_delay: 0s}
 """
 
 
@@ -175,7 +175,9 @@ async def test_a_changed_file_takes_over_and_a_bad_one_does_not(config: Path) ->
 
 async def test_the_demonstration_serves_simulated_models_when_there_is_nothing_else(tmp_path: Path) -> None:
     config = tmp_path / "minimal.yaml"
-    config.write_text((ROOT / "config/minimal.yaml").read_text() + "server: {port: 0, admin_port: 0}\n")
+    config.write_text(
+        (ROOT / "config/minimal.yaml").read_text() + "server: {port: 0, admin_port: 0, drain_delay: 0s}\n"
+    )
     async with running("demo", "--config", str(config), lines=5) as gateway:
         assert "using simulated models" in gateway.said
         answer = await gateway.http.post(f"{gateway.addresses[0]}/v1/chat/completions", json=BODY)

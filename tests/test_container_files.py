@@ -73,7 +73,8 @@ def test_only_the_gateways_own_port_is_published_beyond_this_machine() -> None:
 
 def test_stopping_waits_longer_than_the_gateway_drains() -> None:
     minutes = int(GATEWAY["stop_grace_period"].removesuffix("m"))
-    assert minutes * 60 > load(ROOT / "docker/gateway.yaml", ENVIRON).server.drain_s
+    server = load(ROOT / "docker/gateway.yaml", ENVIRON).server
+    assert minutes * 60 > server.drain_delay_s + server.drain_s
 
 
 def test_redis_keeps_what_it_is_given() -> None:

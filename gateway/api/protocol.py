@@ -2,7 +2,7 @@
 
 Read next: edge.py, the application behind it. What is added: a time limit for heads and for silent connections,
 bounds on URL and headers, exactly one Host, errors in the envelope, the end of a request whose client has left,
-and the end of a connection whose client does not read.
+the end of a connection whose client does not read, and a way to send clients elsewhere without cutting anybody off.
 
 A client that closes its sending side after its request counts as gone: on the wire it looks the same, and to go on
 paying for an answer that nobody reads is worse than to refuse the few who half-close.
@@ -20,11 +20,12 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from gateway.api.cycle import Cycle
 from gateway.errors import envelope
 
-__all__ = ["LEAVE", "WHOLE", "ClientProtocol"]
+__all__ = ["LEAVE", "WHOLE", "ClientProtocol", "Clients"]
 
 #: Where a handler puts, in its scope, what is to be called when its client leaves.
 LEAVE: Final = "gateway.leave"
@@ -37,6 +38,8 @@ MAX_HEADERS: Final = 100
 MAX_PIPELINED: Final = 64
 IDLE_WRITE_S: Final = 60.0
 LINGER_S: Final = 2.0
+#: How long a new connection may still send its first request when the listener is closed, in seconds.
+FIRST_S: Final = 1.0
 
 _HOST: Final = re.compile(rb"[^/\\?#@ \t]{1,255}")
 
@@ -45,8 +48,16 @@ class _Refused(Exception):
     """Raised out of a parser callback; what is answered is already known."""
 
 
+class Clients(ServerState):
+    """What the connections of one listener share. ``moving_on``: each is to end with its next answer."""
+
+    moving_on = False
+
+
 class ClientProtocol(HttpToolsProtocol):
     """One connection of a client."""
+
+    server_state: Clients
 
     _in_head = False
     #: Bytes since the last request was complete or its body grew: what a head or a trailer has cost so far.
@@ -138,7 +149,10 @@ class ClientProtocol(HttpToolsProtocol):
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
             # Who is refused before being told to continue may never send the body: no telling what comes next.
-            keep_alive=version != "1.0" and self.parser.should_keep_alive() and not self.expect_100_continue,
+            keep_alive=version != "1.0"
+            and self.parser.should_keep_alive()
+            and not self.expect_100_continue
+            and not self.server_state.moving_on,
             on_response=self.on_response_complete,
         )
         if before is None or before.response_complete:
@@ -147,6 +161,21 @@ class ClientProtocol(HttpToolsProtocol):
             # A request sent before the answer to the last one: it waits its turn.
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+
+    def move_on(self) -> None:
+        """Let the connection end with the answer that is under way, where its head can still say so."""
+        if self._serving is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """The listener is closed. A request that is on its way in is answered; a connection at rest ends now."""
+        if self._in_head:
+            return
+        if self._serving is None and self._loose == 0:
+            self._stop_timers()
+            self._head_timer = self.loop.call_later(FIRST_S, self._too_slow)
+        else:
+            super().shutdown()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._serving = cycle

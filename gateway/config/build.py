@@ -132,5 +132,6 @@ def _server(entry: ServerEntry) -> Server:
         max_body=entry.max_body,
         header_timeout_s=entry.header_timeout,
         body_timeout_s=entry.body_timeout,
+        drain_delay_s=entry.drain_delay,
         drain_s=entry.drain,
     )

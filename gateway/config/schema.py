@@ -331,7 +331,12 @@ class ServerEntry(Entry):
     body_timeout: Duration = Field(
         default=30.0, gt=0, description="For a client's whole body, and a second more for each KiB that has come."
     )
-    drain: Duration = Field(default=600.0, description="How long running requests may finish after SIGTERM.")
+    drain_delay: Duration = Field(
+        default=10.0,
+        description="How long new requests are still taken after SIGTERM, while `/readyz` says 503: the time that load"
+        " balancers need to notice.",
+    )
+    drain: Duration = Field(default=600.0, description="How long running requests may finish after that.")
 
 
 class JournalEntry(Entry):

@@ -11,9 +11,8 @@ from typing import Any
 import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from uvicorn.server import ServerState
 
-from gateway.api.protocol import LEAVE, ClientProtocol
+from gateway.api.protocol import LEAVE, ClientProtocol, Clients
 from tests.bad_input.rows import GOOD, JSON, LENGTH
 from tests.bad_input.wire import chat, head, wire
 
@@ -24,7 +23,7 @@ async def listening(app: Callable[..., Any], *, keep_alive_s: int = 5, **limits:
     config = uvicorn.Config(
         app, ws="none", lifespan="off", log_config=None, access_log=False, timeout_keep_alive=keep_alive_s
     )
-    state = ServerState()
+    state = Clients()
     seconds = {"head_timeout_s": 5.0, **limits}
     server = await asyncio.get_running_loop().create_server(
         lambda: ClientProtocol(config, state, {}, **seconds), "127.0.0.1", 0

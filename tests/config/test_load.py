@@ -134,10 +134,12 @@ def test_the_version_is_of_what_is_meant_and_not_of_how_it_is_written() -> None:
 
 def test_other_parts_have_their_defaults_and_their_units() -> None:
     text = SMALL.replace("region: eu", "region: eu, timeouts: {first_byte: 5s, stall: 1500ms}")
-    text += "journal: {path: requests.jsonl, max_size: 1MiB}\nserver: {port: 0, drain: 1m}\nstate: ${REDIS:-}\n"
+    text += "journal: {path: requests.jsonl, max_size: 1MiB}\nserver: {port: 0, drain_delay: 5s, drain: 1m}\n"
+    text += "state: ${REDIS:-}\n"
     world = load_text(text, ENVIRON)
     assert world.journal == Journal("requests.jsonl", 1_048_576)
-    assert (world.server.port, world.server.drain_s, world.state) == (0, 60.0, None)
+    server = world.server
+    assert (server.port, server.drain_delay_s, server.drain_s, world.state) == (0, 5.0, 60.0, None)
     assert world.deployments["llama"].account.timeouts == Timeouts(first_byte=5.0, stall=1.5)
 
 

@@ -60,7 +60,7 @@ def config_for(sdk: Sdk, upstream: str) -> str:
     mock = f"{{kind: openai_compatible, base_url: '{upstream}', allow_private: true, api_key: '${{PROVIDER_KEY}}'}}"
     lines = [f"providers: {{mock: {mock}}}", "deployments:"]
     lines += [f"  {model}: {{provider: mock, model: {model}, price: {{input: 1, output: 1}}}}" for model in models]
-    return "\n".join([*lines, "server: {port: 0, admin_port: 0}"]) + "\n"
+    return "\n".join([*lines, "server: {port: 0, admin_port: 0, drain_delay: 0s}"]) + "\n"
 
 
 async def passed(sdk: Sdk, base_url: str) -> tuple[frozenset[str], int, int]:

@@ -107,7 +107,7 @@ def config_for(provider: SimulatedProvider) -> str:
         "keys:",
         f"  - {{id: team, secret_hash: {sha256(KEY.encode()).hexdigest()}}}",
         f"  - {{id: narrow, secret_hash: {sha256(NARROW_KEY.encode()).hexdigest()}, routes: [plain]}}",
-        f"server: {{port: 0, admin_port: 0, max_body: {MAX_BODY}}}",
+        f"server: {{port: 0, admin_port: 0, drain_delay: 0s, max_body: {MAX_BODY}}}",
     ]
     return "\n".join(lines) + "\n"
 

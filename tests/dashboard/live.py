@@ -86,7 +86,7 @@ def configuration(provider_url: str, redis_url: str, public: int, admin: int) ->
             {"name": "default", "policy": {"pool": ["shaky", "steady"], "retry": {"same_target": 0}}},
         ],
         "keys": [{"id": "dashboard", "secret_hash": sha256(KEY.encode()).hexdigest()}],
-        "server": {"port": public, "admin_port": admin, "admin_token": TOKEN, "drain": "1s"},
+        "server": {"port": public, "admin_port": admin, "admin_token": TOKEN, "drain_delay": "0s", "drain": "1s"},
         "state": redis_url,
     }
 
