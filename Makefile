@@ -7,7 +7,7 @@ RUN_STAMP  := $(VENV)/.run-installed
 TEST_STAMP := $(VENV)/.test-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults faults-full dashboards conformance replay bench soak format lock clean
+.PHONY: help run test faults faults-full dashboards conformance replay bench soak rolling aborts format lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -43,6 +43,12 @@ bench: $(RUN_STAMP)  ## CPU per request beside nginx and a minimal proxy (takes 
 
 soak: $(TEST_STAMP)  ## twenty seconds of clients that leave and providers that fail; nothing may leak or be lost
 	@$(BIN)/python -m bench.soak
+
+rolling: $(TEST_STAMP)  ## restart two replicas behind a load balancer, five times each under 10,000 requests; none may be lost
+	@$(BIN)/python -m bench.rolling
+
+aborts: $(TEST_STAMP)  ## two thousand clients that leave; how soon is that known to the provider, and what stays behind?
+	@$(BIN)/python -m bench.aborts
 
 format: $(TEST_STAMP)  ## put the code into the house style
 	@$(BIN)/ruff format .

@@ -1,6 +1,6 @@
 """How a process ends: after its requests, without them when told twice or out of patience, always with its journal.
 
-Read next: test_command_line.py, how it is started.
+Read next: test_command_line.py, how it is started; bench/rolling.py, where replicas end in turn behind a load balancer.
 """
 
 from __future__ import annotations
