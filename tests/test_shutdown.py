@@ -96,12 +96,21 @@ async def asking(on: Stage) -> list[asyncio.Task[httpx2.Response]]:
 ALL = [("quick", "ok"), ("slow", "cancelled"), ("stuck", "cancelled"), ("stuck", "cancelled")]
 
 
-@pytest.mark.parametrize("signals", [1, 2])
-async def test_requests_that_cannot_be_waited_for_are_told_so_and_recorded(tmp_path: Path, signals: int) -> None:
-    async with stage(tmp_path, drain="1s" if signals == 1 else "60s") as on:
+TOLD = {
+    "out of patience": ([signal.SIGINT], "60s", "1s"),
+    "twice": ([signal.SIGINT, signal.SIGINT], "60s", "60s"),
+    "twice, the first in turn": ([signal.SIGTERM, signal.SIGINT], "60s", "60s"),
+}
+
+
+@pytest.mark.parametrize(("signals", "delay", "drain"), TOLD.values(), ids=TOLD)
+async def test_requests_that_cannot_be_waited_for_are_told_so_and_recorded(
+    tmp_path: Path, signals: list[int], delay: str, drain: str
+) -> None:
+    async with stage(tmp_path, delay=delay, drain=drain) as on:
         tasks = await asking(on)
-        for _ in range(signals):
-            on.gateway.process.send_signal(signal.SIGINT)
+        for number in signals:
+            on.gateway.process.send_signal(number)
             await asyncio.sleep(0.3)
         async with asyncio.timeout(10):
             json_stuck, stream_stuck, slow = await asyncio.gather(*tasks)
