@@ -111,7 +111,8 @@ async def running(*arguments: str, lines: int = 3, **environ: str) -> AsyncItera
     finally:
         if process.returncode is None:
             process.terminate()
-        await process.communicate()
+        async with asyncio.timeout(20):
+            await process.communicate()
 
 
 async def test_it_serves_until_sigterm_and_then_ends_well(config: Path) -> None:
