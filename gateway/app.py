@@ -16,16 +16,20 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway import __version__
+from gateway.admission import Admission
 from gateway.api.admin import make_admin
 from gateway.api.edge import Edge
 from gateway.api.public import make_public
 from gateway.api.serve import Listener
 from gateway.errors import ConfigError, Problem
+from gateway.health.health import Health
+from gateway.health.probe import probe
 from gateway.pipeline import Pipeline, make_live
 from gateway.state.memory import Memory
 from gateway.state.over_redis import Redis
 from gateway.state.statesink import StateSink
-from gateway.state.verbs import Health, State
+from gateway.state.verbs import Health as StateHealth
+from gateway.state.verbs import State
 from gateway.telemetry.journal import Journal
 from gateway.telemetry.lag import LoopLag
 from gateway.telemetry.log import Log
@@ -66,6 +70,7 @@ class App:
         self._loaded_at = wall()
         self._draining = False
         self._syncing: asyncio.Task[None] | None = None
+        self._probes: set[asyncio.Task[None]] = set()
         self._listeners: list[Listener] = []
 
         # Transports keep their connections over reloads, so they outlive any World.
@@ -84,10 +89,12 @@ class App:
         sinks += [StateSink(self._state), log]
         self._sinks = Sinks(sinks)
         self._watch_drops()
-        self._lag = LoopLag(self.metrics.lagged)
+        self.admission = Admission(world.admission, clock=clock)
+        self.health = Health(self._state, world, clock())
+        self._lag = LoopLag(self._lagged)
 
         self.pipeline = Pipeline(
-            self._live, self._state, self._sinks, clock=clock, wall=wall, refused=self.metrics.refused
+            self._live, self.health, self.admission, self._sinks, clock=clock, wall=wall, refused=self.metrics.refused
         )
         self.public = Edge(self.pipeline, make_public(self.pipeline, self.ready), clock=clock, wall=wall)
         self.admin = make_admin(self, self.ready, world.server.admin_token)
@@ -110,13 +117,13 @@ class App:
             await asyncio.wait([*serving, stopped], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._draining = True
-            self._log.say("server.closing", inflight=self.pipeline.inflight, drain_s=self._first.server.drain_s)
+            self._log.say("server.closing", inflight=self.admission.inflight, drain_s=self._first.server.drain_s)
             stopped.cancel()
             listeners[0].should_exit = True
             await serving[0]
             listeners[1].should_exit = True
             await serving[1]
-            self._log.say("server.stopped", inflight=self.pipeline.inflight)
+            self._log.say("server.stopped", inflight=self.admission.inflight)
             await self.stop()
 
     async def start(self) -> None:
@@ -133,6 +140,8 @@ class App:
         if self._syncing is not None:
             self._syncing.cancel()
             await asyncio.wait([self._syncing])
+        for task in self._probes:
+            task.cancel()
         if self._journal is not None:
             await asyncio.to_thread(self._journal.close)
         await self._state.aclose()
@@ -147,7 +156,7 @@ class App:
         """
         self._draining = True
         delay_s = self._first.server.drain_delay_s
-        self._log.say("server.draining", inflight=self.pipeline.inflight, drain_delay_s=delay_s)
+        self._log.say("server.draining", inflight=self.admission.inflight, drain_delay_s=delay_s)
         for listener in self._listeners[:1]:
             listener.move_on()
         return delay_s
@@ -171,15 +180,28 @@ class App:
         """Why no new requests should come here: it is about to stop. Neither Redis nor providers count."""
         return "draining" if self._draining else None
 
+    def _lagged(self, seconds: float) -> None:
+        self.metrics.lagged(seconds)
+        self.admission.lag_s = seconds
+
     async def _sync(self) -> None:
         while True:
             await self._state.sync(self._clock())
+            self._look_after(self._clock())
             health = self._state.health()
             # Before the first refresh there is no age but that of this process.
             self.pipeline.refreshed_at = health.refreshed_at or self.pipeline.refreshed_at
             self.metrics.redis_up(health.up)
-            self.metrics.inflight.value = self.pipeline.inflight
+            self.metrics.inflight.value = self.admission.inflight
             await asyncio.sleep(SYNC_S)
+
+    def _look_after(self, now: float) -> None:
+        """Bring health up to date, and begin the probes that no request makes."""
+        self.health.tick(now)
+        for deployment, leave in self.health.to_probe(now):
+            target = self.pipeline.live.targets[deployment.name]
+            self._probes.add(task := asyncio.create_task(probe(target, leave, self._clock)))
+            task.add_done_callback(self._probes.discard)
 
     def _watch_drops(self) -> None:
         self.metrics.watch_drops("log", lambda: self._log.dropped)
@@ -194,6 +216,8 @@ class App:
         """Put another World in place. Requests in flight keep theirs; what is read once at start stays as it was."""
         self.world = world
         self.pipeline.live = make_live(world, self._transports)
+        self.health.know(world, self._clock())
+        self.admission.rules = world.admission
         self._loaded_at, self._problems = self._wall(), ()
         self.metrics.know(_names(world))
         self.metrics.reloaded(True, self._loaded_at, world.version)
@@ -260,7 +284,7 @@ class App:
         self.swap(world)
         return True
 
-    def state(self) -> Health:
+    def state(self) -> StateHealth:
         """How the shared state does."""
         return self._state.health()
 

@@ -43,6 +43,7 @@ FailureKind = Literal[
     "truncated",
     "stall",
     "garbage",
+    "rejected",
 ]
 
 

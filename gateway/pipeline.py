@@ -7,30 +7,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from math import inf
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.errors import BadRequest, Failure, Forbidden, GatewayError, NotFound, Unauthorized, Unavailable
+from gateway.admission import Admission, Priority
+from gateway.errors import Failure, Forbidden, GatewayError, NotFound, Unauthorized
+from gateway.health.health import Health
 from gateway.intent import features
 from gateway.intent.classify import Classifier
 from gateway.keys import identify
 from gateway.policy.decide import decide
 from gateway.policy.match import AUTO, knows
 from gateway.providers.protocol import Answer
-from gateway.reliability.failures import MEANING, cooling_s
-from gateway.state.verbs import State
+from gateway.refusal import nothing_can, only_full
 from gateway.story import Story
-from gateway.types import Asked, Call, Caller, Cooling, Decision, Deployment, Exchange, Snapshot, World
+from gateway.types import Asked, Call, Caller, Decision, Exchange, Features, Snapshot, World
 from gateway.upstream.run import Run
 from gateway.upstream.targets import Target, make_ready
 from gateway.upstream.transport import Transport
 
 __all__ = ["Conversation", "Live", "Pipeline", "gather", "make_live"]
-
-#: Verdicts that blame the request: when all of a pool say so, another deployment would not help.
-OF_THE_REQUEST: Final = frozenset({"cannot", "context_too_small"})
 
 
 class Live(Struct, frozen=True, eq=False):
@@ -57,6 +56,11 @@ class Conversation(Protocol):
     @property
     def credential(self) -> str | None:
         """The key that came with the request, as it came."""
+        ...
+
+    @property
+    def priority(self) -> Priority:
+        """How urgent it is."""
         ...
 
     async def read(self, world: World) -> Call:
@@ -96,7 +100,8 @@ class Pipeline:
     def __init__(
         self,
         live: Live,
-        state: State,
+        health: Health,
+        admission: Admission,
         record: Sink,
         *,
         clock: Callable[[], float],
@@ -104,9 +109,10 @@ class Pipeline:
         refused: Callable[[str], None],
     ) -> None:
         self.live = live
-        self.state = state
-        self.inflight = 0
+        self.health = health
+        self.admission = admission
         self.refreshed_at = clock()
+        self._turn = 0
         self._record = record
         self._clock = clock
         self._wall = wall
@@ -116,18 +122,17 @@ class Pipeline:
         """One request. Whatever happens, it ends with exactly one record."""
         live = self.live
         story = Story(conversation.id, self._wall(), self._clock(), live.world, client, retry)
-        self.inflight += 1
+        entered = False
         try:
+            if not self.admission.enter(conversation.priority):
+                await self.admission.wait(conversation.priority)
+            entered = True
             story.caller = identify(conversation.credential, live.world)
             story.call = call = _tagged(await conversation.read(live.world), story.caller)
             admit(call, story.caller, live.world)
-            snapshot = self._look_around()
             asked = gather(call, story.caller, live.classifier)
             story.features, story.signals = asked.features, asked.signals
-            story.snapshot_age_s = snapshot.at - self.refreshed_at
-            story.decision = decision = decide(asked, live.world, snapshot)
-            if not decision.plan.tries:
-                raise _nothing_can(decision, call)
+            decision = await self._decide(asked, live, story, conversation.priority)
             await self._act(call, decision, live, story, conversation)
         except GatewayError as error:
             story.error, story.status = error, error.status
@@ -141,11 +146,15 @@ class Pipeline:
             story.error, story.status = GatewayError("The gateway failed; its log says how."), 500
             raise
         finally:
-            self.inflight -= 1
+            if entered:
+                self.admission.leave()
             self._record(story.close(self._clock()))
 
     async def _act(self, call: Call, decision: Decision, live: Live, story: Story, conversation: Conversation) -> None:
-        run = Run(call, decision, live.targets, story=story, noticed=self._notice, clock=self._clock)
+        reliability = live.world.reliability
+        run = Run(
+            call, decision, live.targets, story=story, care=self.health, reliability=reliability, clock=self._clock
+        )
         if not call.stream:
             answer = await run.json()
             story.status, story.delivered_at = 200, self._clock()
@@ -155,23 +164,24 @@ class Pipeline:
         story.status, story.broken = 200, streamed.failure
         await conversation.end(streamed.failure, story)
 
-    def _look_around(self) -> Snapshot:
-        now = self._clock()
-        return Snapshot(at=now, cooling=self.state.cooling(now))
+    async def _decide(self, asked: Asked, live: Live, story: Story, priority: Priority) -> Decision:
+        """The decision, as soon as something has room. Raises what a client is to be told when nothing can serve."""
+        until_at: float | None = None
+        while True:
+            snapshot = self._look_around(asked.features)
+            story.snapshot_age_s = snapshot.at - self.refreshed_at
+            story.decision = decision = decide(asked, live.world, snapshot)
+            if decision.plan.tries:
+                return decision
+            if until_at is None:
+                until_at = min(snapshot.at + live.world.admission.wait_s, asked.call.deadline_at or inf)
+            if not only_full(decision) or not await self.admission.for_room(priority, until_at):
+                raise nothing_can(decision, asked.call, snapshot)
 
-    def _notice(self, deployment: Deployment, failure: Failure) -> None:
-        """A failure that speaks of the deployment, or its account, rather than of the request: leave it alone."""
-        rest = cooling_s(failure)
-        if not rest:
-            return
-        cooling = Cooling(self._clock() + rest, failure.kind)
-        account = deployment.account
-        if MEANING[failure.kind].cools == "account" and len(account.keys) <= 1:
-            for name, other in self.live.world.deployments.items():
-                if other.account is account:
-                    self.state.cool(name, cooling)
-        else:
-            self.state.cool(deployment.name, cooling)
+    def _look_around(self, features: Features) -> Snapshot:
+        now = self._clock()
+        self._turn += 1
+        return Snapshot(now, self.health.cooling(features, now), self.health.load(now), self._turn)
 
 
 def admit(call: Call, caller: Caller, world: World) -> None:
@@ -197,18 +207,3 @@ def gather(call: Call, caller: Caller, classifier: Classifier) -> Asked:
     """All that can be said of a request by itself. The seed of its chances is its id."""
     reading = features.read(call.fields, call.size)
     return Asked(call, caller, reading.features, classifier.signals(reading), int(call.id[-16:], 16))
-
-
-def _nothing_can(decision: Decision, call: Call) -> GatewayError:
-    """Nothing is eligible: the key's or the request's fault where every verdict says so, else ours."""
-    reasons = {v.why.code for v in decision.verdicts if v.why is not None}
-    if not reasons:
-        return NotFound(f"No route takes this request for {call.model[:64]!r}.", code="no_route", param="model")
-    codes = reasons - {"not_allowed_to_key"}
-    if not codes:
-        said = f"The key may use none of the deployments of {call.model[:64]!r}."
-        return Forbidden(said, code="model_not_allowed", param="model")
-    if codes <= OF_THE_REQUEST:
-        code = "context_length_exceeded" if codes == {"context_too_small"} else "unsupported_request"
-        return BadRequest(f"No deployment of {call.model[:64]!r} can serve this request.", code=code, param="messages")
-    return Unavailable(f"No deployment can serve {call.model[:64]!r} now.", code="no_deployment")

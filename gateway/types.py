@@ -17,10 +17,13 @@ from msgspec import Struct
 from gateway.errors import Failure
 
 __all__ = [
+    "BYTES_PER_TOKEN",
     "Account",
+    "Admission",
     "Asked",
     "Attempt",
     "Backoff",
+    "Burden",
     "Call",
     "Caller",
     "Cooling",
@@ -29,15 +32,20 @@ __all__ = [
     "Endpoint",
     "Exchange",
     "Features",
+    "Hedge",
     "IntentRule",
     "Journal",
     "Key",
     "Match",
+    "Part",
+    "Place",
     "Plan",
     "Policy",
     "Price",
     "Reason",
+    "Reliability",
     "Requirements",
+    "Rescue",
     "Route",
     "Secret",
     "Server",
@@ -51,6 +59,9 @@ __all__ = [
     "WireRequest",
     "World",
 ]
+
+#: Bytes of JSON text in one token, on average over English prose and code; families differ by about a quarter.
+BYTES_PER_TOKEN: Final = 4
 
 Operation = Literal["chat"]
 Dialect = Literal["openai"]
@@ -96,11 +107,18 @@ class Price(Struct, frozen=True):
 
 
 class Timeouts(Struct, frozen=True):
-    """How long each part of one attempt may take, in seconds."""
+    """How long each part of one attempt may take, in seconds.
+
+    ``first_byte`` bounds the wait for any answer, ``first_token`` that for the first content of a stream (None: as
+    reliability/load.py has learnt it). In a stream that has begun no byte for ``stall`` ends it, and so does no
+    content for ``no_content``, whatever else comes.
+    """
 
     connect: float = 3.0
-    first_byte: float = 60.0
-    stall: float = 30.0
+    first_byte: float = 300.0
+    first_token: float | None = None
+    stall: float = 15.0
+    no_content: float = 60.0
     total: float = 600.0
 
 
@@ -126,7 +144,8 @@ class Deployment(Struct, frozen=True, eq=False):
 
     ``quality`` maps an intent label (or ``default``) to an expected quality in 0..1. ``price`` is None when it is
     unknown; an unknown price is never taken as zero. ``capabilities`` is None when nothing is known, which does
-    not exclude the deployment from anything.
+    not exclude the deployment from anything. ``prefill``: it goes on from the beginning of an answer;
+    ``reasoning``: it thinks before it answers, and is silent meanwhile.
     """
 
     name: str
@@ -137,6 +156,8 @@ class Deployment(Struct, frozen=True, eq=False):
     max_output: int | None = None
     capabilities: frozenset[str] | None = None
     quality: Mapping[str, float] = {}
+    prefill: bool = False
+    reasoning: bool = False
     weight: float = 1.0
     rpm: int | None = None
     tpm: int | None = None
@@ -145,6 +166,23 @@ class Deployment(Struct, frozen=True, eq=False):
     def simulated(self) -> bool:
         """Whether its answers are made up by the built-in simulator."""
         return self.account.transport == "simulated"
+
+
+#: ``off``: the client is told in the stream. ``continue``: another try is given what went out as the beginning of its
+#: answer, where its deployment takes that. ``splice``: where not, it answers anew, and what equals the beginning is
+#: left out; any difference ends it.
+Rescue = Literal["off", "continue", "splice"]
+
+
+class Hedge(Struct, frozen=True, omit_defaults=True):
+    """A second try beside a slow first one: the first content wins.
+
+    ``after_s``: how long the first may be without content; None: its usual 95th percentile. ``extra``: the share of
+    requests that may be hedged at most.
+    """
+
+    after_s: float | None = None
+    extra: float = 0.02
 
 
 class Backoff(Struct, frozen=True, omit_defaults=True):
@@ -169,11 +207,18 @@ class Strategy(Protocol):
         """The routing reason of a request that this strategy decided."""
         ...
 
-    def score(self, candidate: Deployment, position: int, asked: Asked) -> float | Reason:
-        """A score, lower is better, or the reason why this deployment cannot be chosen.
+    @property
+    def weighs(self) -> bool:
+        """Whether it looks at how busy deployments are."""
+        ...
 
-        ``position`` is the candidate's place in the pool as the configuration lists it.
-        """
+    @property
+    def two_choices(self) -> bool:
+        """Whether the best of two drawn deployments comes first, rather than the best of all."""
+        ...
+
+    def score(self, candidate: Deployment, place: Place, asked: Asked) -> float | Reason:
+        """A score, lower is better, or the reason why this deployment cannot be chosen."""
         ...
 
 
@@ -205,6 +250,7 @@ class Policy(Struct, frozen=True, eq=False):
 
     ``fallback`` deployments are tried, in the order given, only when the pool has failed. ``attempts`` bounds all
     tries of a request, ``same_target`` the extra ones at one deployment, ``total_s`` is their common deadline.
+    ``rescue`` says what is done about a stream that breaks off after its content has begun to go out.
     """
 
     pool: tuple[str, ...]
@@ -215,6 +261,8 @@ class Policy(Struct, frozen=True, eq=False):
     same_target: int = 1
     total_s: float = 600.0
     backoff: Backoff = Backoff()
+    rescue: Rescue = "continue"
+    hedge: Hedge | None = None
 
 
 class Route(Struct, frozen=True, eq=False):
@@ -263,6 +311,36 @@ class Journal(Struct, frozen=True):
     max_bytes: int = 256 * 1024 * 1024
 
 
+class Admission(Struct, frozen=True):
+    """How many requests are served at once, and how the others wait.
+
+    ``queue`` may wait for ``wait_s`` at most, urgent ones first; beyond that, and while the event loop lags by
+    ``lag_s``, requests are turned away at once.
+    """
+
+    max_inflight: int = 1000
+    queue: int = 100
+    wait_s: float = 1.0
+    lag_s: float = 0.25
+
+
+class Reliability(Struct, frozen=True):
+    """When a deployment is left alone, and how providers are asked.
+
+    The breaker of a model at an account opens for ``open_s`` after ``min_failures`` within ``window_s``, if they are
+    at least ``ratio`` of all calls. ``stream``: ``auto`` asks for a stream also for clients that want a whole answer,
+    wherever that loses nothing; ``as_client`` asks as the client did.
+    """
+
+    min_failures: int = 3
+    ratio: float = 0.5
+    window_s: float = 30.0
+    open_s: float = 30.0
+    idle_probe_s: float = 5.0
+    keepalive_s: float = 15.0
+    stream: Literal["auto", "as_client"] = "auto"
+
+
 class World(Struct, frozen=True, eq=False):
     """One configuration, validated and immutable. Requests in flight keep theirs when another takes its place.
 
@@ -280,6 +358,8 @@ class World(Struct, frozen=True, eq=False):
     intents: tuple[IntentRule, ...] = ()
     server: Server = Server()
     journal: Journal = Journal()
+    admission: Admission = Admission()
+    reliability: Reliability = Reliability()
     state: Secret | None = None
     source: str = ""
 
@@ -321,6 +401,7 @@ class Features(Struct, frozen=True, omit_defaults=True):
 
     ``input_tokens`` is an estimate from bytes. ``needs`` names the capabilities that an answer will take.
     ``conversation`` is a stable 64-bit id of how the conversation began, the same on each of its turns.
+    ``prefix`` is one of all that stands before its first user turn. ``reasoning``: the client asks for an effort of it.
     """
 
     input_tokens: int
@@ -330,6 +411,8 @@ class Features(Struct, frozen=True, omit_defaults=True):
     conversation: int
     tool_results: bool = False
     code: bool = False
+    reasoning: bool = False
+    prefix: int = 0
 
 
 class Signal(Struct, frozen=True, omit_defaults=True):
@@ -369,11 +452,18 @@ class Verdict(Struct, frozen=True, omit_defaults=True):
     why: Reason | None = None
 
 
+Part = Literal["primary", "retry", "key", "fallback"]
+
+
 class Try(Struct, frozen=True, omit_defaults=True):
-    """One planned attempt at a deployment."""
+    """One planned attempt at a deployment, not before ``wait_s`` after the decision.
+
+    ``key``: with another key of the same account, when the one before was refused.
+    """
 
     deployment: str
-    part: Literal["primary", "retry", "fallback"] = "primary"
+    part: Part = "primary"
+    wait_s: float = 0.0
 
 
 class Plan(Struct, frozen=True, omit_defaults=True):
@@ -382,6 +472,8 @@ class Plan(Struct, frozen=True, omit_defaults=True):
     tries: tuple[Try, ...]
     total_s: float
     backoff: Backoff = Backoff()
+    rescue: Rescue = "continue"
+    hedge: Hedge | None = None
 
 
 class Decision(Struct, frozen=True, omit_defaults=True):
@@ -400,17 +492,50 @@ class Decision(Struct, frozen=True, omit_defaults=True):
 
 
 class Cooling(Struct, frozen=True):
-    """A deployment that is left alone until ``until_at``, and the kind of failure that made it so."""
+    """What is left alone until ``until_at`` (monotonic seconds), and the kind of failure that made it so.
+
+    Beside the kinds of failure: ``breaker``, too many failures; ``limit``, the request does not fit into what the
+    provider allows; ``full``, as many requests are under way as it takes. ``share`` is the part of the traffic that
+    goes elsewhere: 1 is all of it.
+    """
 
     until_at: float
     kind: str
+    share: float = 1.0
+
+
+class Burden(Struct, frozen=True):
+    """How a deployment fares: what strategies that balance load look at.
+
+    ``wait_s`` is its peak-EWMA of the time to first content, 0 while unknown; ``left`` the share of its provider's
+    limits that remains, 0 to 1. Both are quantised to thousandths, so that a decision replays bit for bit.
+    """
+
+    inflight: int = 0
+    wait_s: float = 0.0
+    left: float = 1.0
+
+
+class Place(Struct, frozen=True):
+    """Where a candidate stands: its ``position`` in a pool of ``size`` as configured, the ``turn``, and its load."""
+
+    position: int
+    size: int = 1
+    turn: int = 0
+    load: Burden = Burden()
 
 
 class Snapshot(Struct, frozen=True):
-    """Everything outside the request that a decision may look at, as of ``at`` (monotonic seconds)."""
+    """Everything outside the request that a decision may look at, as of ``at`` (monotonic seconds).
+
+    ``cooling`` has only deployments that are not asked as usual, ``load`` only those under load, and nothing where no
+    strategy looks at it. ``turn`` counts requests, for those that take turns.
+    """
 
     at: float
     cooling: Mapping[str, Cooling] = {}
+    load: Mapping[str, Burden] = {}
+    turn: int = 0
 
 
 ROUTING_REASONS: Final = frozenset(

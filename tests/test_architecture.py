@@ -19,6 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"story"}),
     frozenset({"intent", "policy", "reliability", "providers", "data"}),
     frozenset({"config", "keys", "state", "telemetry", "upstream", "offline", "testing"}),
+    frozenset({"health", "admission", "refusal"}),
     frozenset({"pipeline"}),
     frozenset({"api"}),
     frozenset({"app"}),

@@ -24,8 +24,8 @@ from tests.gateway import BODY, Running, against
 
 #: How much later than its deadline an answer may come. The aim is 0.05 s; the rest is for busy machines.
 MARGIN_S = 0.25
-#: How much later than it should a wait before a retry may end.
-WAKE_S = 0.05
+#: How much later than its deadline a try may start.
+WAKE_S = 0.0
 SEED, ASKED = 14, 18
 #: The header that says a deadline, and whether a stream is asked for: an SDK's read timeout is no deadline for streams.
 WAYS = [("x-request-timeout", False), ("x-request-timeout", True), ("x-stainless-read-timeout", False)]
@@ -37,6 +37,7 @@ TRICKLE = Script(words=400, pace=Pace(0, 0.02))
 FAILING = Script(fault="overloaded", pace=Pace(0.03, 0))
 HANGING_UP = Script(fault="reset")
 EAGER = (
+    "reliability: {breaker: {min_failures: 1000}}\n"
     "routes: [{name: r, policy: {pool: [a, b],"
     " retry: {attempts: 20, same_target: 10, base: 100ms, base_rate_limited: 100ms, cap: 200ms}}}]\n"
 )

@@ -92,25 +92,37 @@ EXPECTED = {
 WAYS = tuple(product(("alone", "backed"), (False, True)))
 
 
+def route_of(fault: str, kind: str, stream: bool) -> str:
+    return f"{kind}-{fault}-{'stream' if stream else 'json'}"
+
+
 @asynccontextmanager
 async def faulty() -> AsyncIterator[tuple[Running, SimulatedProvider]]:
-    """A gateway whose deployments are named for what goes wrong with them; ``well`` is another account's and sound.
+    """A gateway whose routes are named for what goes wrong with them, once for each way of asking.
 
-    Route ``alone-<fault>`` has nothing else; route ``backed-<fault>`` falls back to ``well``.
+    Each has a deployment and an account of its own, so that none is left alone for what another has done. ``well`` is
+    sound: the ``backed`` ones fall back to it, the ``alone`` ones have nothing else.
     """
     async with SimulatedProvider(DEFAULT) as provider:
         account = (
             f"{{kind: openai_compatible, base_url: {provider.url}, allow_private: true, api_key: ${{SIM}},"
-            " timeouts: {first_byte: 1s, stall: 1s, total: 20s}}"
+            " timeouts: {first_byte: 1s, stall: 1s, no_content: 1s, total: 20s}}"
         )
+        asked = {route_of(fault, *way): fault for fault in FAULTS for way in WAYS}
         text = [
-            f"providers: {{sim: {account}, spare: {account}}}",
+            "providers:",
+            *(f"  {name}: {account}" for name in ("spare", *asked)),
             "deployments:",
             "  well: {provider: spare, model: well, price: {input: 3, output: 4}}",
-            *(f"  {name}: {{provider: sim, model: m@{name}, price: {{input: 1, output: 2}}}}" for name in FAULTS),
+            *(
+                f"  {name}.d: {{provider: {name}, model: m@{fault}, price: {{input: 1, output: 2}}}}"
+                for name, fault in asked.items()
+            ),
             "routes:",
-            *(f"  - {{name: alone-{name}, policy: {{pool: [{name}]}}}}" for name in FAULTS),
-            *(f"  - {{name: backed-{name}, policy: {{pool: [{name}], fallback: [well]}}}}" for name in FAULTS),
+            *(
+                f"  - {{name: {name}, policy: {{pool: [{name}.d], fallback: [{'well' * name.startswith('backed')}]}}}}"
+                for name in asked
+            ),
         ]
         async with serving(load_text("\n".join(text), {"SIM": "sk-provider-secret"})) as gateway:
             yield gateway, provider
@@ -119,7 +131,7 @@ async def faulty() -> AsyncIterator[tuple[Running, SimulatedProvider]]:
 async def ask(gateway: Running, fault: str) -> Sequence[httpx2.Response]:
     """One fault in all ways."""
     return await asyncio.gather(
-        *[gateway.chat({**BODY, "model": f"{kind}-{fault}", "stream": stream}) for kind, stream in WAYS]
+        *[gateway.chat({**BODY, "model": route_of(fault, *way), "stream": way[1]}) for way in WAYS]
     )
 
 
@@ -183,7 +195,7 @@ async def test_every_fault_ends_as_the_table_says_and_leaves_nothing_behind() ->
                 cells.append(f"{response.status_code} {said(response)}, {record.outcome}: {tries(record)}")
             found[fault] = tuple(cells)
         assert found == EXPECTED
-        assert gateway.app.pipeline.inflight == 0
+        assert gateway.app.admission.inflight == 0
         await no_connection_is_lost(gateway, provider)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.admission import Priority
 from gateway.api.body import judge, tags_of
 from gateway.api.heads import about, about_error
 from gateway.api.protocol import WHOLE
@@ -21,7 +22,6 @@ from gateway.errors import (
     PayloadTooLarge,
     RequestTimeout,
     UnsupportedMedia,
-    envelope,
 )
 from gateway.keys import credential
 from gateway.money import usd
@@ -75,6 +75,18 @@ class Chat:
         said = self._headers.get(b"x-stainless-retry-count", b"")
         return int(said) if said.isdigit() and len(said) <= 4 else 0
 
+    @property
+    def priority(self) -> Priority:
+        """How urgent it is, as its head says. Raises BadRequest for a word that is not one of the two."""
+        said = self._headers.get(b"x-gateway-priority")
+        if said is None or said == b"interactive":
+            return "interactive"
+        if said == b"batch":
+            return "batch"
+        raise BadRequest(
+            f"x-gateway-priority is {_shown(said)}; it can be interactive or batch.", param="x-gateway-priority"
+        )
+
     async def read(self, world: World) -> Call:
         """Take the body, judge it, and make a Call of it."""
         headers = self._headers
@@ -115,13 +127,15 @@ class Chat:
     async def end(self, failure: Failure | None, story: Story) -> None:
         """Send the final figures and ``[DONE]``; or, where the stream broke off, an error event and neither."""
         if failure is not None:
-            error = to_client(failure)
-            await self._last(b"data: " + envelope(error.message, error.type, error.param, error.code) + b"\n\n")
+            await self._last(b"data: " + to_client(failure).envelope() + b"\n\n")
             return
         await self._last(b": gateway " + _figures(story) + b"\n\n" + DONE)
 
     async def refuse(self, error: GatewayError, story: Story) -> None:
-        """Send an error in the envelope. A client that is gone is told nothing."""
+        """Send an error in the envelope, within the stream where one has begun. Who is gone is told nothing."""
+        if self.started:
+            await self._last(b"data: " + error.envelope() + b"\n\n")
+            return
         body = error.envelope()
         head = [JSON, (b"content-length", b"%d" % len(body)), *about(story), *about_error(error)]
         await self._reply(error.status, head, body)

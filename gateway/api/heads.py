@@ -53,7 +53,7 @@ def about_error(error: GatewayError) -> Headers:
         head.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
     if error.retry_after_s is not None:
         head.append((b"retry-after", b"%d" % math.ceil(error.retry_after_s)))
-        head.append((b"retry-after-ms", b"%d" % (error.retry_after_s * 1000)))
+        head.append((b"retry-after-ms", b"%d" % math.ceil(error.retry_after_s * 1000)))
     if error.status == 401:
         head.append((b"www-authenticate", b"Bearer"))
     if error.status == 405:

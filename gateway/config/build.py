@@ -9,15 +9,18 @@ import msgspec
 from pydantic import BaseModel
 
 from gateway.config.draft import Draft
-from gateway.config.schema import KeyEntry, PolicyEntry, RouteEntry, ServerEntry, WhenEntry
+from gateway.config.schema import Config, KeyEntry, PolicyEntry, RouteEntry, ServerEntry, WhenEntry
 from gateway.types import (
+    Admission,
     Backoff,
     Caller,
+    Hedge,
     IntentRule,
     Journal,
     Key,
     Match,
     Policy,
+    Reliability,
     Requirements,
     Route,
     Secret,
@@ -48,6 +51,13 @@ def build(draft: Draft, source: str) -> World:
         auth=bool(config.keys) if config.auth is None else config.auth,
         intents=tuple(IntentRule(label, entry.keywords, entry.patterns) for label, entry in config.intents.items()),
         server=_server(config.server),
+        admission=Admission(
+            config.admission.max_inflight,
+            config.admission.queue,
+            config.admission.queue_wait,
+            config.admission.loop_lag,
+        ),
+        reliability=_reliability(config),
         journal=Journal(config.journal.path, config.journal.max_size),
         state=config.state,
         source=source,
@@ -109,6 +119,21 @@ def _policy(entry: PolicyEntry, draft: Draft) -> Policy:
         same_target=retry.same_target,
         total_s=entry.timeout,
         backoff=Backoff(retry.base, retry.base_rate_limited, retry.cap, retry.retry_after_max),
+        rescue=entry.rescue,
+        hedge=Hedge(entry.hedge.after, entry.hedge.extra) if entry.hedge is not None else None,
+    )
+
+
+def _reliability(config: Config) -> Reliability:
+    breaker = config.reliability.breaker
+    return Reliability(
+        min_failures=breaker.min_failures,
+        ratio=breaker.ratio,
+        window_s=breaker.window,
+        open_s=breaker.open,
+        idle_probe_s=breaker.idle_probe,
+        keepalive_s=config.reliability.keep_alive,
+        stream=config.upstream.stream,
     )
 
 

@@ -82,7 +82,14 @@ def _usual_key(kind: Kind, environ: Mapping[str, str]) -> tuple[Secret, ...]:
 
 
 def _timeouts(entry: TimeoutsEntry) -> Timeouts:
-    return Timeouts(entry.connect, entry.first_byte, entry.stall, entry.total)
+    return Timeouts(
+        connect=entry.connect,
+        first_byte=entry.first_byte,
+        first_token=entry.first_token,
+        stall=entry.stall,
+        no_content=entry.no_content,
+        total=entry.total,
+    )
 
 
 def _deployment(name: str, entry: DeploymentEntry, account: Account) -> Deployment:
@@ -96,6 +103,8 @@ def _deployment(name: str, entry: DeploymentEntry, account: Account) -> Deployme
         max_output=entry.max_output,
         capabilities=frozenset(entry.capabilities) if entry.capabilities is not None else None,
         quality=dict(entry.quality),
+        prefill=entry.prefill,
+        reasoning=known.reasoning if entry.reasoning is None else entry.reasoning,
         weight=entry.weight,
         rpm=entry.limits.rpm,
         tpm=entry.limits.tpm,

@@ -14,12 +14,15 @@ from pydantic_core import PydanticCustomError
 
 from gateway.config.units import Count, Duration, Hidden, Number, OneOrMore, Size, Switch, Text
 from gateway.policy.strategies import STRATEGIES, Ordered
-from gateway.types import Strategy
+from gateway.types import Rescue, Strategy
 
 __all__ = [
+    "AdmissionEntry",
+    "BreakerEntry",
     "Capability",
     "Config",
     "DeploymentEntry",
+    "HedgeEntry",
     "IntentEntry",
     "JournalEntry",
     "KeyEntry",
@@ -27,6 +30,7 @@ __all__ = [
     "PolicyEntry",
     "PriceEntry",
     "ProviderEntry",
+    "ReliabilityEntry",
     "RequireEntry",
     "RetryEntry",
     "RouteEntry",
@@ -34,6 +38,7 @@ __all__ = [
     "StrategyEntry",
     "TimeoutsEntry",
     "TokensEntry",
+    "UpstreamEntry",
     "WhenEntry",
 ]
 
@@ -76,8 +81,19 @@ class TimeoutsEntry(Entry):
     """How long each part of one attempt may take."""
 
     connect: Duration = Field(default=3.0, gt=0, description="Until the connection stands, TLS included.")
-    first_byte: Duration = Field(default=60.0, gt=0, description="From the request until the first byte of the answer.")
-    stall: Duration = Field(default=30.0, gt=0, description="Between two reads of an answer that has begun.")
+    first_byte: Duration = Field(
+        default=300.0, gt=0, description="From the request until the first byte of any answer."
+    )
+    first_token: Duration | None = Field(
+        default=None,
+        gt=0,
+        description="From the request until the first content of a stream; by default four times the usual 95th "
+        "percentile, 10 to 30 seconds, more for long prompts and for reasoning.",
+    )
+    stall: Duration = Field(default=15.0, gt=0, description="Between two reads of an answer that has begun.")
+    no_content: Duration = Field(
+        default=60.0, gt=0, description="Between two pieces of content in a stream that goes on."
+    )
     total: Duration = Field(default=600.0, gt=0, description="For the whole attempt.")
 
 
@@ -154,6 +170,15 @@ class DeploymentEntry(Entry):
     quality: Annotated[dict[str, Quality], _QUALITY_SCHEMA] = Field(
         default={},
         description="Expected quality 0 to 1, by intent; `default` for all others. A single number is `default`.",
+    )
+    prefill: Switch = Field(
+        default=False,
+        description="Whether it goes on from the beginning of an answer: then it can finish a stream that broke off.",
+    )
+    reasoning: Switch | None = Field(
+        default=None,
+        description="Whether it thinks before it answers, so that its first content takes long; by default as its name "
+        "tells.",
     )
     weight: Number = Field(default=1.0, ge=0, description="Share of the traffic under the `weighted` strategy.")
     limits: LimitsEntry = Field(default=LimitsEntry(), description="What the provider allows.")
@@ -265,6 +290,15 @@ else:
 _ORDERED: Final = Ordered()
 
 
+class HedgeEntry(Entry):
+    """A second try beside a slow first one; the first content wins. It costs money: off unless it is asked for."""
+
+    after: Duration | None = Field(
+        default=None, gt=0, description="How long to wait for content first; by default the usual 95th percentile."
+    )
+    extra: Number = Field(default=0.02, gt=0, le=1, description="The share of requests that is hedged at most.")
+
+
 class PolicyEntry(Entry):
     """Which deployments may serve, in what order, and how hard to try."""
 
@@ -276,6 +310,12 @@ class PolicyEntry(Entry):
     require: RequireEntry = Field(default=RequireEntry(), description="What every deployment must have.")
     retry: RetryEntry = Field(default=RetryEntry(), description="Bounds on trying again.")
     timeout: Duration = Field(default=600.0, gt=0, description="The one deadline of all tries of a request.")
+    rescue: Rescue = Field(
+        default="continue",
+        description="What is done about a stream that breaks off: `continue` lets a deployment with `prefill` go on; "
+        "`splice` lets any other answer anew too, where that begins with the very same text; `off` tells the client.",
+    )
+    hedge: HedgeEntry | None = Field(default=None, description="A second try beside a slow first one.")
 
     def chosen(self) -> Strategy:
         """The strategy that was named, or the pool in the order listed."""
@@ -339,6 +379,48 @@ class ServerEntry(Entry):
     drain: Duration = Field(default=600.0, description="How long running requests may finish after that.")
 
 
+class BreakerEntry(Entry):
+    """When a model at an account is left alone: the same for all of them."""
+
+    min_failures: Count = Field(default=3, ge=1, description="Failures that open it at least.")
+    ratio: Number = Field(default=0.5, gt=0, le=1, description="Their share of all calls that opens it at least.")
+    window: Duration = Field(default=30.0, gt=0, description="The time over which both are counted.")
+    open: Duration = Field(default=30.0, gt=0, description="How long it stays open before it is probed.")
+    idle_probe: Duration = Field(
+        default=5.0, description="How long a probe waits for a request before the models are listed instead."
+    )
+
+
+class ReliabilityEntry(Entry):
+    """What is done about providers that fail, whatever the route."""
+
+    breaker: BreakerEntry = Field(default=BreakerEntry(), description="When a deployment is left alone.")
+    keep_alive: Duration = Field(
+        default=15.0, gt=0, description="How long a stream is silent before a comment keeps its connection open."
+    )
+
+
+class UpstreamEntry(Entry):
+    """How providers are asked."""
+
+    stream: Literal["auto", "as_client"] = Field(
+        default="auto",
+        description="`auto`: for a stream also on behalf of clients that want a whole answer, wherever that loses "
+        "nothing, so that silent providers are noticed; `as_client`: as the client did.",
+    )
+
+
+class AdmissionEntry(Entry):
+    """How many requests are served at once, and how the others wait."""
+
+    max_inflight: Count = Field(default=1000, ge=1, description="Requests served at once.")
+    queue: Count = Field(default=100, description="Requests that wait for a place; urgent ones first.")
+    queue_wait: Duration = Field(default=1.0, description="How long one waits before it is turned away.")
+    loop_lag: Duration = Field(
+        default=0.25, gt=0, description="How late the event loop may be before requests are turned away at once."
+    )
+
+
 class JournalEntry(Entry):
     """Where decision records are written on this machine."""
 
@@ -378,6 +460,15 @@ class Config(Entry):
     )
     server: Annotated[ServerEntry, BeforeValidator(_mapped)] = Field(
         default=ServerEntry(), description="Where it listens."
+    )
+    reliability: Annotated[ReliabilityEntry, BeforeValidator(_mapped)] = Field(
+        default=ReliabilityEntry(), description="What is done about providers that fail."
+    )
+    upstream: Annotated[UpstreamEntry, BeforeValidator(_mapped)] = Field(
+        default=UpstreamEntry(), description="In which way providers are asked."
+    )
+    admission: Annotated[AdmissionEntry, BeforeValidator(_mapped)] = Field(
+        default=AdmissionEntry(), description="How many requests are served at once."
     )
     journal: Annotated[JournalEntry, BeforeValidator(_mapped)] = Field(
         default=JournalEntry(), description="Where decision records are written."

@@ -29,6 +29,14 @@ class Facts(Struct, frozen=True):
 
     price: Price | None = None
     context_window: int | None = None
+    reasoning: bool = False
+
+
+#: Names of models that think before they answer, as their makers call them. To take one for another costs patience.
+REASONING: Final = re.compile(
+    r"(?:^|[/:._-])(?:o[134]|gpt-5|gpt-oss|qwq|r1|magistral|grok-4|deepseek-reasoner|k2-thinking)(?![a-z0-9])"
+    r"|think|reason"
+)
 
 
 def facts(base_url: str, model: str, at: datetime | None = None) -> Facts:
@@ -37,9 +45,10 @@ def facts(base_url: str, model: str, at: datetime | None = None) -> Facts:
     Where a price rises with the length of the input it is the price of short inputs.
     """
     info = _find(base_url, model)
+    reasoning = bool(REASONING.search(model.lower())) and "non-reasoning" not in model
     if info is None:
-        return Facts()
-    return Facts(_price(info, at or datetime.now(UTC)), info.context_window)
+        return Facts(reasoning=reasoning)
+    return Facts(_price(info, at or datetime.now(UTC)), info.context_window, reasoning)
 
 
 def micros_per_million(usd: Decimal | float) -> int:

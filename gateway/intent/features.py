@@ -8,14 +8,14 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from gateway.types import Features
+from gateway.types import BYTES_PER_TOKEN, Features
 
-__all__ = ["BYTES_PER_TOKEN", "Reading", "read"]
+__all__ = ["Reading", "read"]
 
-#: Bytes of JSON text in one token, on average over English prose and code; families differ by about a quarter.
-BYTES_PER_TOKEN: Final = 4
 #: What a picture is counted as, in tokens: the middle of what the large families charge for one of usual size.
 IMAGE_TOKENS: Final = 765
+
+NO_EFFORT: Final = (None, "none", "minimal")
 
 _PART_NEEDS: Final[Mapping[str, str]] = {"image_url": "vision", "input_audio": "audio", "file": "documents"}
 
@@ -49,6 +49,7 @@ def read(fields: Mapping[str, Any], size: int) -> Reading:
                     media_tokens += IMAGE_TOKENS
                     media_bytes += _inline_bytes(part)
     text = _text(last_user)
+    prefix, conversation = _beginnings(messages)
     limit = fields.get("max_completion_tokens")
     return Reading(
         Features(
@@ -56,9 +57,11 @@ def read(fields: Mapping[str, Any], size: int) -> Reading:
             max_output=limit if limit is not None else fields.get("max_tokens"),
             turns=len(messages),
             needs=frozenset(needs),
-            conversation=_conversation(messages),
+            conversation=conversation,
+            prefix=prefix,
             tool_results=tool_results,
             code="```" in text,
+            reasoning=fields.get("reasoning_effort") not in NO_EFFORT,
         ),
         text,
     )
@@ -96,11 +99,12 @@ def _text(content: Any) -> str:
     return "\n".join(text for text in texts if type(text) is str)
 
 
-def _conversation(messages: Sequence[Mapping[str, Any]]) -> int:
-    """A number that stays the same while a conversation grows: of everything up to its first user turn."""
-    value = 0
+def _beginnings(messages: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """Two numbers that stay the same while a conversation grows: of all before its first user turn, and with that."""
+    prefix = value = 0
     for message in messages:
-        value = zlib.crc32(_text(message.get("content")).encode(), value)
+        value = zlib.crc32(_text(message.get("content")).encode(), prefix)
         if message["role"] == "user":
             break
-    return value
+        prefix = value
+    return prefix, value

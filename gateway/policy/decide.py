@@ -5,30 +5,62 @@ Read next: match.py, eligible.py, strategies/ and plan.py, the four steps in thi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
 
-from gateway.policy.eligible import why_not
+from gateway.dice import splitmix64, uniform
+from gateway.policy.eligible import Rule, why_not
 from gateway.policy.match import Chosen, choose
-from gateway.policy.plan import write_out
+from gateway.policy.plan import Spare, wait_for, write_out
 from gateway.policy.strategies import Ordered
-from gateway.types import Asked, Decision, Deployment, Policy, Reason, Snapshot, Verdict, World
+from gateway.types import (
+    Asked,
+    Burden,
+    Cooling,
+    Decision,
+    Deployment,
+    Place,
+    Policy,
+    Reason,
+    Snapshot,
+    Verdict,
+    World,
+)
 
 __all__ = ["DIRECT", "decide"]
 
 #: The route of requests whose client named a deployment itself.
 DIRECT: Final = "direct"
 _DIRECT_POLICY: Final = Policy(pool=(), strategy=Ordered())
+_IDLE: Final = Burden()
+_STANDBY: Final = Reason("standby")
+_TWO: Final = 2
+#: Kinds of cooling that are about what a provider allows, and those that end at a known time.
+_OF_LIMITS: Final = frozenset({"rate", "limit", "full", "quota"})
+_WORTH_A_WAIT: Final = frozenset({"rate", "limit"})
+
+
+def _named(candidate: Deployment, asked: Asked, policy: Policy) -> Reason | None:
+    """Who names a deployment has chosen: only what cannot be asked at all is kept from it."""
+    return None
 
 
 class _Ranking(Struct, frozen=True):
-    """A pool judged: the eligible ones in order, everybody's verdict, and the one the score alone would choose."""
+    """A pool judged: those that can be asked in order, everybody's verdict, and the one the score alone would choose.
+
+    ``waits`` are the seconds until some of them may be asked.
+    """
 
     order: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
     by_score: str | None = None
+    waits: Mapping[str, float] = {}
+
+
+_NOBODY: Final = _Ranking((), ())
 
 
 def decide(asked: Asked, world: World, snapshot: Snapshot) -> Decision:
@@ -39,64 +71,113 @@ def decide(asked: Asked, world: World, snapshot: Snapshot) -> Decision:
     """
     chosen = choose(world, asked)
     if chosen.forced is not None:
-        name = chosen.forced.name
-        ranking = _Ranking((name,), (Verdict(name, 0.0),))
+        ranking = _rank((chosen.forced.name,), asked, world, _DIRECT_POLICY, snapshot, _named)
         return _decision(asked, world, ranking, route=DIRECT, reason="forced_by_client")
     if chosen.route is None:
-        return _decision(asked, world, _Ranking((), ()), route="", reason="default")
+        return _decision(asked, world, _NOBODY, route="", reason="default")
     policy = chosen.route.policy
-    ranking = _rank(asked, world, policy, snapshot)
-    standby = tuple(_standby(asked, world, policy))
+    ranking = _rank(policy.pool, asked, world, policy, snapshot, why_not)
+    standby = _standby(asked, world, policy, snapshot) if policy.fallback else _NOBODY
     reason = _displaced(ranking, snapshot) or _reason(chosen, asked, policy, len(ranking.order))
     return _decision(asked, world, ranking, route=chosen.route.name, reason=reason, policy=policy, standby=standby)
 
 
-def _rank(asked: Asked, world: World, policy: Policy, snapshot: Snapshot) -> _Ranking:
-    """Judge the pool. One that is cooling is not excluded: it comes last, so that a pool never dies of caution."""
+def _rank(
+    pool: tuple[str, ...], asked: Asked, world: World, policy: Policy, snapshot: Snapshot, rule: Rule
+) -> _Ranking:
+    """Judge the pool. One that is left alone for all is out; one for some of the traffic comes last for those."""
     verdicts: list[Verdict] = []
-    ranked: list[tuple[bool, float, int, str]] = []
-    for position, name in enumerate(policy.pool):
+    ranked: list[tuple[int, float, int, str]] = []
+    waits: dict[str, float] = {}
+    size = len(pool)
+    for position, name in enumerate(pool):
         candidate = world.deployments[name]
-        judged: float | Reason = why_not(candidate, asked, policy) or policy.strategy.score(candidate, position, asked)
+        place = Place(position, size, snapshot.turn, snapshot.load.get(name, _IDLE))
+        judged: float | Reason = rule(candidate, asked, policy) or policy.strategy.score(candidate, place, asked)
         if isinstance(judged, Reason):
             verdicts.append(Verdict(name, None, judged))
             continue
         cooling = snapshot.cooling.get(name)
-        ranked.append((cooling is not None, judged, position, name))
         if cooling is None:
+            ranked.append((0, judged, position, name))
             verdicts.append(Verdict(name, judged))
-        else:
-            left = round(cooling.until_at - snapshot.at, 1)
-            verdicts.append(Verdict(name, judged, Reason("cooling", (cooling.kind, left))))
+            continue
+        after, why = _left_alone(name, cooling, snapshot.at, asked, policy)
+        verdicts.append(Verdict(name, judged, why))
+        if after is not None:
+            ranked.append((1 if why is not None else 0, judged, position, name))
+            if after:
+                waits[name] = after
     if not ranked:
         return _Ranking((), tuple(verdicts))
-    by_score = min(ranked, key=lambda row: row[1:])[3]
+    judged_best = min((v for v in verdicts if v.score is not None), key=_score)
     ranked.sort()
-    return _Ranking(tuple([row[3] for row in ranked]), tuple(verdicts), by_score)
+    if policy.strategy.two_choices:
+        _draw_two(ranked, asked.seed)
+    return _Ranking(tuple([row[3] for row in ranked]), tuple(verdicts), judged_best.deployment, waits)
 
 
-def _standby(asked: Asked, world: World, policy: Policy) -> Sequence[Verdict]:
+def _score(verdict: Verdict) -> float:
+    assert verdict.score is not None
+    return verdict.score
+
+
+def _left_alone(
+    name: str, cooling: Cooling, now: float, asked: Asked, policy: Policy
+) -> tuple[float | None, Reason | None]:
+    """Seconds until a deployment that is left alone may be asked, None for not at all; and the reason to tell."""
+    if cooling.share < 1:
+        away = uniform(asked.seed, zlib.crc32(name.encode())) < cooling.share
+        return 0.0, Reason("diverted", (round(cooling.share * 100),)) if away else None
+    left = max(0.0, round(cooling.until_at - now, 3))
+    why = Reason("cooling", (cooling.kind, round(left, 1)))
+    waits = cooling.kind in _WORTH_A_WAIT and left <= policy.backoff.retry_after_max_s
+    return (left, why) if waits else (None, why)
+
+
+def _draw_two(ranked: list[tuple[int, float, int, str]], seed: int) -> None:
+    """Put the better of two that chance names first. What is left alone is never drawn."""
+    fit = [row for row in ranked if row[0] == 0]
+    if len(fit) > _TWO:
+        drawn = sorted(fit, key=lambda row: splitmix64(seed ^ zlib.crc32(row[3].encode())))[:_TWO]
+        best = min(drawn)
+        ranked.remove(best)
+        ranked.insert(0, best)
+
+
+def _standby(asked: Asked, world: World, policy: Policy, snapshot: Snapshot) -> _Ranking:
     """The fallback deployments, for when the pool has failed: those that may serve, and why the others may not."""
-    verdicts = []
+    verdicts: list[Verdict] = []
+    order: list[tuple[bool, int, str]] = []
+    waits: dict[str, float] = {}
     for position, name in enumerate(policy.fallback):
         candidate = world.deployments[name]
-        why = why_not(candidate, asked, policy) or _below_floor(candidate, position, asked, policy)
-        verdicts.append(Verdict(name, None, why or Reason("standby")))
-    return verdicts
+        place = Place(position, len(policy.fallback), snapshot.turn)
+        why = why_not(candidate, asked, policy) or _below_floor(candidate, place, asked, policy)
+        after: float | None = None if why is not None else 0.0
+        if why is None and (cooling := snapshot.cooling.get(name)) is not None:
+            after, why = _left_alone(name, cooling, snapshot.at, asked, policy)
+            if after:
+                waits[name] = after
+        verdicts.append(Verdict(name, None, why or _STANDBY))
+        if after is not None:
+            order.append((why is not None, position, name))
+    order.sort()
+    return _Ranking(tuple([row[2] for row in order]), tuple(verdicts), None, waits)
 
 
-def _below_floor(candidate: Deployment, position: int, asked: Asked, policy: Policy) -> Reason | None:
+def _below_floor(candidate: Deployment, place: Place, asked: Asked, policy: Policy) -> Reason | None:
     """The one reason of a strategy that holds for a fallback too; a weight or an unknown quality is the operator's."""
-    judged = policy.strategy.score(candidate, position, asked)
+    judged = policy.strategy.score(candidate, place, asked)
     return judged if isinstance(judged, Reason) and judged.code == "below_floor" else None
 
 
 def _displaced(ranking: _Ranking, snapshot: Snapshot) -> str | None:
-    """The reason when the best by score was passed over because it is cooling."""
+    """The reason when the best by score was passed over because it is left alone."""
     best = ranking.by_score
-    if best is None or ranking.order[0] == best:
+    if best is None or ranking.order[0] == best or (cooling := snapshot.cooling.get(best)) is None:
         return None
-    return "overflow" if snapshot.cooling[best].kind == "rate" else "breaker_open"
+    return "overflow" if cooling.kind in _OF_LIMITS else "breaker_open"
 
 
 def _reason(chosen: Chosen, asked: Asked, policy: Policy, eligible: int) -> str:
@@ -120,15 +201,21 @@ def _decision(
     route: str,
     reason: str,
     policy: Policy = _DIRECT_POLICY,
-    standby: Sequence[Verdict] = (),
+    standby: _Ranking = _NOBODY,
 ) -> Decision:
-    fallback = tuple([v.deployment for v in standby if v.why is not None and v.why.code == "standby"])
+    plan = write_out(ranking.order, standby.order, policy, _spare_keys((*ranking.order, *standby.order), world))
+    waits = {**ranking.waits, **standby.waits} if standby.waits else ranking.waits
     return Decision(
         route=route,
         reason=reason,
-        plan=write_out(ranking.order, fallback, policy),
-        verdicts=(*ranking.verdicts, *standby),
+        plan=wait_for(plan, waits),
+        verdicts=(*ranking.verdicts, *standby.verdicts),
         strategy=policy.strategy.name,
         policy=world.version,
         seed=asked.seed,
     )
+
+
+def _spare_keys(names: tuple[str, ...], world: World) -> Spare:
+    keys = [(name, len(world.deployments[name].account.keys) - 1) for name in dict.fromkeys(names)]
+    return tuple([pair for pair in keys if pair[1] > 0])

@@ -10,7 +10,7 @@ from typing import Final
 
 from gateway.types import Asked, Deployment, Policy, Reason
 
-__all__ = ["RULES", "why_not"]
+__all__ = ["RULES", "Rule", "why_not"]
 
 Rule = Callable[[Deployment, Asked, Policy], Reason | None]
 

@@ -25,6 +25,7 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "below_floor": "its expected quality {0} is below the floor {1}",
         "weight_zero": "its weight is 0",
         "cooling": "it is left alone for {1} s more after a failure ({0})",
+        "diverted": "{0} % of its traffic goes elsewhere while some of its calls fail",
         "standby": "it stands by for when the pool has failed",
     }
 )
@@ -34,7 +35,9 @@ ROUTING = MappingProxyType(
         "forced_by_client": "the client named this deployment",
         "rule": "the conditions of the route led to it",
         "cost_optimal": "it is the cheapest that is good enough",
-        "weighted": "the weights drew it",
+        "weighted": "the weights, or its turn, drew it",
+        "latency_best": "it is expected to begin its answer soonest",
+        "sticky": "requests that begin alike go there",
         "intent": "the request's intent selected the route",
         "overflow": "the better choice is at its rate limit",
         "breaker_open": "the better choice is failing",

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from urllib.parse import quote, urlsplit
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway import __version__
 from gateway.errors import Failure
@@ -22,7 +23,7 @@ from gateway.providers.shapes import UNREADABLE, WHOLE, Choice, Message, Whole, 
 from gateway.providers.stream import Stream, decoded, fault_in, is_utf8
 from gateway.reliability.failures import classify
 from gateway.reliability.said import read
-from gateway.types import Account, Call, Deployment, Endpoint, Secret
+from gateway.types import BYTES_PER_TOKEN, Account, Call, Deployment, Endpoint, Secret
 
 __all__ = ["OpenAI"]
 
@@ -42,17 +43,25 @@ class OpenAI:
 
     def endpoint(self, deployment: Deployment, key: Secret | None) -> Endpoint:
         """Where requests of this deployment go with this key. Raises ValueError for an address without a host."""
+        return self._at("POST", self.row.path, deployment, key)
+
+    def models(self, deployment: Deployment, key: Secret | None) -> Endpoint:
+        """Where the provider lists its models. Raises as ``endpoint``."""
+        return self._at("GET", "/models", deployment, key)
+
+    def _at(self, method: str, path: str, deployment: Deployment, key: Secret | None) -> Endpoint:
         account = deployment.account
         address = urlsplit(account.base_url or self.row.base_url or "")
         if address.scheme not in ("http", "https") or not address.hostname:
             raise ValueError(f"account {account.name}: {account.base_url!r} is not an http:// or https:// address")
         scheme: Literal["http", "https"] = "https" if address.scheme == "https" else "http"
-        target, query = self._target(address.path.rstrip("/"), deployment), self._query(address.query, account)
+        target = self._target(address.path.rstrip("/"), deployment) + path
+        query = self._query(address.query, account)
         return Endpoint(
             scheme=scheme,
             host=address.hostname,
             port=address.port or (443 if scheme == "https" else 80),
-            method="POST",
+            method=method,
             target=f"{target}?{query}" if query else target,
             headers=self._headers(account, key),
             max_connections=account.max_connections,
@@ -67,7 +76,7 @@ class OpenAI:
                 path = path.removesuffix("/openai") + self.row.per_deployment.format(
                     model=quote(deployment.model, safe="")
                 )
-        return path + self.row.path
+        return path
 
     def _query(self, query: str, account: Account) -> str:
         version = f"api-version={quote(account.api_version, safe='')}" if account.api_version else ""
@@ -91,6 +100,17 @@ class OpenAI:
     def aggregates(self) -> bool:
         """Whether this provider's streams say all that its whole answers do."""
         return self.row.aggregates
+
+    def resume(self, call: Call, deployment: Deployment, text: str) -> Call:
+        """The text becomes the last message, the assistant's, marked as this provider wants it marked."""
+        fields = dict(call.fields)
+        beginning = {"role": "assistant", "content": text, **dict(self.row.prefill_message)}
+        fields["messages"] = [*fields["messages"], beginning]
+        fields.update(self.row.prefill_body)
+        for name in ("max_tokens", "max_completion_tokens"):
+            if isinstance(limit := fields.get(name), int):
+                fields[name] = max(1, limit - len(text.encode()) // BYTES_PER_TOKEN)
+        return replace(call, fields=fields)
 
     def render(self, call: Call, deployment: Deployment, *, stream: bool | None = None) -> bytes:
         """The client's body with this provider's model, names and stream options; unknown members stay.

@@ -52,10 +52,35 @@ class Piece(Struct):
 class Feed(Interface):
     """One stream being read. It holds what is not yet a whole event, and what the answer came to so far."""
 
-    usage: Usage | None
-    model: str | None
-    finish: str | None
-    output_bytes: int
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens that the provider reported, None until it has."""
+        ...
+
+    @property
+    def model(self) -> str | None:
+        """The model that answers, as the provider calls it."""
+        ...
+
+    @property
+    def finish(self) -> str | None:
+        """The finish reason of the first choice, None until it came."""
+        ...
+
+    @property
+    def output_bytes(self) -> int:
+        """Bytes of the text that was generated, for an estimate where no usage comes."""
+        ...
+
+    @property
+    def id(self) -> str:
+        """The answer's id, empty until it is known."""
+        ...
+
+    @property
+    def text(self) -> str | None:
+        """All the text so far; None when there is anything beside it that an answer could not be gone on from."""
+        ...
 
     @property
     def complete(self) -> bool:
@@ -78,7 +103,10 @@ class Collect(Feed, Interface):
     ``answer`` is the whole answer once a piece was ``done``, and None before, after a failure, and for ever then.
     """
 
-    answer: Answer | None
+    @property
+    def answer(self) -> Answer | None:
+        """The whole answer."""
+        ...
 
 
 class Protocol(Interface):
@@ -94,6 +122,14 @@ class Protocol(Interface):
 
     def endpoint(self, deployment: Deployment, key: Secret | None) -> Endpoint:
         """Where requests of this deployment go with this key. Made once for each and kept by the caller."""
+        ...
+
+    def models(self, deployment: Deployment, key: Secret | None) -> Endpoint:
+        """Where the provider lists its models: a question that costs nothing."""
+        ...
+
+    def resume(self, call: Call, deployment: Deployment, text: str) -> Call:
+        """The call that asks for the rest of an answer that begins with this text."""
         ...
 
     def render(self, call: Call, deployment: Deployment, *, stream: bool | None = None) -> bytes:

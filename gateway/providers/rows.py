@@ -28,6 +28,7 @@ class Row(Struct, frozen=True, kw_only=True, eq=False):
     and one that these do not make valid gets all there are.
     ``aggregates``: its streams say all that its whole answers do, so that one can be made of the other. True only
     where recordings of both show it; docs/recordings.md has the evidence, and why it is False elsewhere.
+    ``prefill_message`` and ``prefill_body`` mark the beginning of an answer that is to be gone on with.
     ``finish_by_done``: its streams name no finish reason, and ``[DONE]`` alone ends them.
     """
 
@@ -46,6 +47,8 @@ class Row(Struct, frozen=True, kw_only=True, eq=False):
     repairs: Repairs = ANSWER
     chunk_repairs: Repairs = CHUNK
     aggregates: bool = False
+    prefill_message: tuple[tuple[str, bool], ...] = ()
+    prefill_body: tuple[tuple[str, bool], ...] = ()
     finish_by_done: bool = False
     simulated: bool = False
 
@@ -101,6 +104,7 @@ CLOUD: Final = (
     ),
     Row(
         kind="deepseek",
+        prefill_message=(("prefix", True),),
         base_url="https://api.deepseek.com",
         company="deepseek",
         env="DEEPSEEK_API_KEY",
@@ -126,6 +130,7 @@ CLOUD: Final = (
     ),
     Row(
         kind="mistral",
+        prefill_message=(("prefix", True),),
         base_url="https://api.mistral.ai/v1",
         company="mistral",
         env="MISTRAL_API_KEY",
@@ -169,6 +174,7 @@ CLOUD: Final = (
     ),
     Row(
         kind="moonshot",
+        prefill_message=(("partial", True),),
         base_url="https://api.moonshot.ai/v1",
         company="moonshot",
         env="MOONSHOT_API_KEY",
@@ -189,6 +195,7 @@ CLOUD: Final = (
     Row(kind="vercel", base_url="https://ai-gateway.vercel.sh/v1", company="vercel", env="AI_GATEWAY_API_KEY"),
     Row(
         kind="alibaba",
+        prefill_message=(("partial", True),),
         base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         company="alibaba",
         env="DASHSCOPE_API_KEY",
@@ -219,7 +226,12 @@ CLOUD: Final = (
 
 #: Servers that people run themselves: no company, no key unless they set one, and every repair.
 LOCAL: Final = (
-    Row(kind="vllm", env="VLLM_API_KEY", key_required=False),
+    Row(
+        kind="vllm",
+        env="VLLM_API_KEY",
+        key_required=False,
+        prefill_body=(("add_generation_prompt", False), ("continue_final_message", True)),
+    ),
     Row(kind="ollama", base_url="http://127.0.0.1:11434/v1", key_required=False, rename=OLDER_NAMES),
     Row(kind="lmstudio", base_url="http://127.0.0.1:1234/v1", key_required=False, rename=OLDER_NAMES),
     Row(kind="llamacpp", base_url="http://127.0.0.1:8080/v1", key_required=False),

@@ -22,6 +22,7 @@ __all__ = [
     "UNREADABLE",
     "WHOLE",
     "Chunk",
+    "ChunkChoice",
     "Delta",
     "Message",
     "Tokens",

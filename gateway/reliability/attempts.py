@@ -1,25 +1,29 @@
 """Given a plan and what has failed so far: what next? State without I/O. Read next: failures.py, the table it obeys.
 
-upstream/run.py asks ``first`` once and ``failed`` after each failure, and carries out what it is told. Retry,
-fallback and overflow are all tries of the one plan; nothing is ever started that the plan does not hold.
+upstream/run.py asks ``first`` once and then tells what became of each try; it carries out what it is told. Retry,
+another key, fallback, overflow, hedge and rescue are all tries of the one plan: nothing is ever started that the plan
+does not hold, and nothing after a Stop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from gateway.dice import uniform
-from gateway.errors import Failure
-from gateway.reliability.failures import MEANING
+from gateway.errors import Failure, FailureKind
+from gateway.reliability.failures import MEANING, cooling_s
 from gateway.types import Deployment, Plan, Try
 
 __all__ = ["Attempts", "Start", "Stop"]
 
-_ACCOUNT_WIDE: Final = frozenset({"auth", "quota"})
-_RATE_LIMITED: Final = frozenset({"rate"})
+#: What is the account's: another key may still do, then the same model elsewhere.
+_OF_ACCOUNT: Final[frozenset[FailureKind]] = frozenset({"rate", "quota", "auth"})
+_ACCOUNT_WIDE: Final[frozenset[FailureKind]] = frozenset({"auth", "quota"})
+#: What may be an outage: it is then that of all endpoints that the same company operates.
+_OUTAGE: Final[frozenset[FailureKind]] = frozenset({"connect", "overloaded", "silent", "truncated", "stall", "garbage"})
 
 
 class Start(Struct, frozen=True):
@@ -50,64 +54,132 @@ class Attempts:
         self._backoff = plan.backoff
         self._targets = targets
         self._seed = seed
+        self._began_at = now
         self._started: list[str] = []
+        self._down: set[str] = set()
         self.deadline_at = now + plan.total_s if until is None else min(until, now + plan.total_s)
 
     def __repr__(self) -> str:
         left = ", ".join(t.deployment for t in self._left) or "none"
         return f"{len(self._started)} started ({', '.join(self._started) or 'none'}), left: {left}"
 
+    # --- what next ----------------------------------------------------------------------------------------------
+
     def first(self, now: float) -> Start | Stop:
         """The first try of the plan."""
-        return self._start(0, now) if self._left else Stop()
+        return self._start(self._others(()), now, None)
 
-    def failed(self, failure: Failure, now: float) -> Start | Stop:
-        """What follows the failure of the try that was started last."""
+    def failed(self, failure: Failure, now: float, *, other_key: bool = False, may_retry: bool = True) -> Start | Stop:
+        """What follows the failure of the try that was started last.
+
+        ``other_key``: the account has another key that can be used. ``may_retry``: the same deployment may be asked
+        again at all; its budget of retries says so.
+        """
         last = self._started[-1]
+        if failure.kind in _OF_ACCOUNT and other_key:
+            keys = [i for i, t in enumerate(self._left) if t.deployment == last and t.part == "key"]
+            if keys:
+                return self._start(keys, now, None)
+        self.lost(failure, last)
+        if not may_retry:
+            self._drop(lambda t: t.deployment == last)
+        return self._start(self._preferred(failure, last), now, failure)
+
+    def skipped(self, now: float) -> Start | Stop:
+        """The try that was started last may not begin: what it asks is left alone by now. It does not count."""
+        last = self._started.pop()
+        self._drop(lambda t: t.deployment == last)
+        return self._start(self._others(()), now, None)
+
+    def hedge(self, now: float) -> Start | Stop:
+        """A second try beside the one that was started last, at another deployment."""
+        last = self._started[-1]
+        others = [i for i in self._others(()) if self._left[i].deployment != last]
+        free = [i for i in others if self._at(self._left[i], now, None) <= now < self.deadline_at]
+        return self._take(free[0], now) if free else Stop()
+
+    def lost(self, failure: Failure, deployment: str) -> None:
+        """A try has failed while another one goes on: what that rules out. Nothing is started."""
         meaning = MEANING[failure.kind]
         if meaning.same_target == "never" or self._asks_too_much(failure):
-            self._drop(lambda t: t.deployment == last)
+            self._drop(lambda t: t.deployment == deployment)
         if failure.kind in _ACCOUNT_WIDE:
-            self._drop_account_of(last)
+            account = self._targets[deployment].account
+            self._drop(lambda t: self._targets[t.deployment].account is account)
+        if failure.kind in _OUTAGE:
+            self._down.add(_operator(self._targets[deployment]))
         if meaning.other_target == "no":
-            self._drop(lambda t: t.deployment != last)
+            self._drop(lambda t: t.deployment != deployment)
         elif meaning.other_target == "larger_window":
-            self._drop(lambda t: not self._is_larger(t.deployment, last))
-        if not self._left:
-            return Stop()
-        index = self._after_rate(failure, last) if failure.kind in _RATE_LIMITED else 0
-        return self._start(index, now + self._delay(self._left[index], failure))
+            self._drop(lambda t: not self._is_larger(t.deployment, deployment))
 
-    def _start(self, index: int, at: float) -> Start | Stop:
-        if at >= self.deadline_at:
-            return Stop(deadline=True)
+    def resume(self, failure: Failure, now: float, able: Callable[[str], bool]) -> Start | Stop:
+        """What follows a break after content went out: only who is ``able`` to go on, and never who broke off."""
+        last = self._started[-1]
+        self._drop(lambda t: t.deployment == last or not able(t.deployment))
+        if MEANING[failure.kind].other_target != "no":
+            self.lost(failure, last)
+        return self._start(self._others(self._down), now, None)
+
+    def otherwise(self, now: float) -> Start | Stop:
+        """The deployment started last will not go on from a beginning: the same again, in another way, else others."""
+        last = self._started[-1]
+        same = [i for i in self._others(()) if self._left[i].deployment == last]
+        return self._start([*same, *self._others(())], now, None)
+
+    # --- which, and when ----------------------------------------------------------------------------------------
+
+    def _preferred(self, failure: Failure, last: str) -> Sequence[int]:
+        """The tries left, the best first, after this failure."""
+        if failure.kind not in _OF_ACCOUNT:
+            again = self._left and self._left[0].deployment == last and self._left[0].part != "key"
+            others = self._others(self._down)
+            return [0, *(i for i in others if i)] if again else others
+        same = [i for i in self._others(()) if self._left[i].deployment == last]
+        others = [i for i in self._others(()) if i not in same]
+        model = self._targets[last].model
+        twins = [i for i in others if self._targets[self._left[i].deployment].model == model]
+        waits = same if failure.retry_after_s is not None else []
+        return [*twins, *waits, *others, *same]
+
+    def _others(self, down: set[str] | tuple[()]) -> list[int]:
+        """All tries left but those with another key, in the plan's order; those of operators that are down last."""
+        usual = [i for i, t in enumerate(self._left) if t.part != "key"]
+        return (
+            sorted(usual, key=lambda i: _operator(self._targets[self._left[i].deployment]) in down) if down else usual
+        )
+
+    def _start(self, preferred: Sequence[int], now: float, failure: Failure | None) -> Start | Stop:
+        late = False
+        for index in preferred:
+            at = self._at(self._left[index], now, failure)
+            if at < self.deadline_at:
+                return self._take(index, at)
+            late = True
+        self._left.clear()
+        return Stop(deadline=late)
+
+    def _take(self, index: int, at: float) -> Start:
         chosen = self._left.pop(index)
         self._started.append(chosen.deployment)
         part = "fallback" if chosen.deployment != self._started[0] else chosen.part
         return Start(len(self._started), chosen.deployment, part, at)
 
-    def _after_rate(self, failure: Failure, last: str) -> int:
-        """A rate limit: an equivalent deployment first, then a short wait that was asked for, then any other."""
-        others = [i for i, t in enumerate(self._left) if t.deployment != last]
-        model = self._targets[last].model
-        same_model = [i for i in others if self._targets[self._left[i].deployment].model == model]
-        if same_model:
-            return same_model[0]
-        waits = [i for i, t in enumerate(self._left) if t.deployment == last]
-        if waits and failure.retry_after_s is not None:
-            return waits[0]
-        return others[0] if others else 0
-
-    def _delay(self, chosen: Try, failure: Failure) -> float:
-        """Nothing before a deployment's first try; else what it asked for, or a full-jitter exponential backoff."""
+    def _at(self, chosen: Try, now: float, failure: Failure | None) -> float:
+        """When: at once for a deployment's first try; else after what it asked for, or a full-jitter backoff."""
+        earliest = max(now, self._began_at + chosen.wait_s)
         before = self._started.count(chosen.deployment)
-        if before == 0:
-            return 0.0
+        if before == 0 or failure is None:
+            return earliest
         if chosen.deployment == self._started[-1] and failure.retry_after_s is not None:
-            return failure.retry_after_s
+            return max(earliest, now + failure.retry_after_s)
         backoff = self._backoff
-        base = backoff.base_rate_limited_s if failure.kind in _RATE_LIMITED else backoff.base_s
-        return min(backoff.cap_s, base * 2.0 ** (before - 1)) * uniform(self._seed, len(self._started))
+        limited = failure.kind == "rate"
+        base = backoff.base_rate_limited_s if limited else backoff.base_s
+        wait = min(backoff.cap_s, base * 2.0 ** (before - 1)) * uniform(self._seed, len(self._started))
+        # Its key is left alone for a while: not to be asked before.
+        rest = (cooling_s(failure) or 0.0) if limited and chosen.deployment == self._started[-1] else 0.0
+        return max(earliest, now + rest + wait)
 
     def _asks_too_much(self, failure: Failure) -> bool:
         return failure.retry_after_s is not None and failure.retry_after_s > self._backoff.retry_after_max_s
@@ -115,12 +187,11 @@ class Attempts:
     def _drop(self, unwanted: Callable[[Try], bool]) -> None:
         self._left = [t for t in self._left if not unwanted(t)]
 
-    def _drop_account_of(self, name: str) -> None:
-        """A refused key or an empty purse is the account's; with several keys another one may still do."""
-        account = self._targets[name].account
-        if len(account.keys) <= 1:
-            self._drop(lambda t: self._targets[t.deployment].account is account)
-
     def _is_larger(self, name: str, than: str) -> bool:
         window, failed = self._targets[name].context_window, self._targets[than].context_window
         return window is not None and (failed is None or window > failed)
+
+
+def _operator(deployment: Deployment) -> str:
+    """Who operates the endpoint, as far as is known: an outage of theirs is one of all they operate."""
+    return deployment.account.company or deployment.account.name

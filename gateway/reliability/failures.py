@@ -72,8 +72,8 @@ MEANING: Final[Mapping[FailureKind, Meaning]] = {
         "rate_limit_error",
         "upstream_rate_limited",
         "the provider's rate limit is reached; try again later",
-        cool_s=5.0,
-        retry_s=5.0,
+        cool_s=1.0,
+        retry_s=1.0,
     ),
     "quota": Meaning(
         "never",
@@ -124,6 +124,9 @@ MEANING: Final[Mapping[FailureKind, Meaning]] = {
     ),
     "garbage": Meaning(
         "never", "yes", 502, UPSTREAM, "upstream_garbage", "the provider's answer could not be understood", cool_s=0
+    ),
+    "rejected": Meaning(
+        "never", "yes", 502, UPSTREAM, "upstream_rejected", "no answer was good enough to be handed out"
     ),
 }
 

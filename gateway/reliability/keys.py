@@ -45,6 +45,14 @@ class Parked:
         parked = base * 2.0 ** min(self.strikes - 1, 16) if kind == "quota" else base
         self.until_at = max(self.until_at, now + min(MAX_PARKED_S, max(parked, retry_after_s or 0.0)))
 
+    def heard(self, cooling: Cooling) -> None:
+        """The fleet leaves it alone until then."""
+        if cooling.until_at > self.until_at:
+            self.kind = "quota" if cooling.kind == "quota" else "auth"
+            self.strikes = max(1, self.strikes)
+            self.trial = False
+            self.until_at = cooling.until_at
+
     def tried(self, now: float) -> None:
         """One request goes out to see; nobody else does until it is back, or for TRIAL_S."""
         if self.strikes:
@@ -85,17 +93,17 @@ class KeyRing:
 
     def __init__(self, keys: int, parking: Parking | None = None) -> None:
         self.parking = Parking(keys) if parking is None else parking
-        self._cooling_until = [-inf] * len(self.parking.keys)
+        self._cooling = [_NEVER] * len(self.parking.keys)
         self._seen_at = -inf
 
     def __repr__(self) -> str:
         now = self._seen_at
         alone = [
             f"{i + 1} for {back.kind} ({back.until_at - now:.1f} s more)"
-            for i in range(len(self._cooling_until))
-            if (back := self._back(i)).until_at > now
+            for i in range(len(self._cooling))
+            if (back := self.back(i)).until_at > now
         ]
-        return f"{self.usable(now)} of {len(self._cooling_until)} keys usable; left alone: {', '.join(alone) or 'none'}"
+        return f"{self.usable(now)} of {len(self._cooling)} keys usable; left alone: {', '.join(alone) or 'none'}"
 
     def choose(self, seed: int, now: float, wait_of: Callable[[int], float]) -> int | None:
         """A key that is not left alone and has quota (``wait_of`` its place is 0), each as likely; None for none.
@@ -104,7 +112,7 @@ class KeyRing:
         until ``ok`` or ``failed`` says how that went.
         """
         self._seen_at = now
-        able = [i for i in range(len(self._cooling_until)) if self._until(i) <= now and wait_of(i) <= 0.0]
+        able = [i for i in range(len(self._cooling)) if self.can(i, now) and wait_of(i) <= 0.0]
         if not able:
             return None
         chosen = able[splitmix64(seed) % len(able)]
@@ -121,7 +129,14 @@ class KeyRing:
         self.parking.keys[index].undecided(now)
         if kind == "rate":
             wait = (meaning.cool_s or 0.0) if retry_after_s is None else retry_after_s
-            self._cooling_until[index] = max(self._cooling_until[index], now + wait)
+            self.leave(index, Cooling(now + wait, "rate"))
+
+    def leave(self, index: int, cooling: Cooling, *, account: bool = False) -> None:
+        """Leave a key alone until then: for this model, or for all of the ``account``. A later end wins."""
+        if account:
+            self.parking.keys[index].heard(cooling)
+        elif cooling.until_at > self._cooling[index].until_at:
+            self._cooling[index] = cooling
 
     def ok(self, index: int, now: float) -> None:
         """A request with that key was answered."""
@@ -130,16 +145,21 @@ class KeyRing:
 
     def usable(self, now: float) -> int:
         """How many keys are not left alone, whether they have quota or not."""
-        return sum(self._until(i) <= now for i in range(len(self._cooling_until)))
+        return sum(self.can(i, now) for i in range(len(self._cooling)))
+
+    def can(self, index: int, now: float) -> bool:
+        """Whether a key is not left alone."""
+        return self.parking.keys[index].until_at <= now and self._cooling[index].until_at <= now
 
     def until_at(self, now: float) -> Cooling | None:
         """When the first key comes back, and what it is left alone for; None when one is usable now."""
-        first = min((self._back(i) for i in range(len(self._cooling_until))), key=lambda back: back.until_at)
+        first = min(map(self.back, range(len(self._cooling))), key=lambda back: back.until_at)
         return first if first.until_at > now else None
 
-    def _until(self, index: int) -> float:
-        return max(self.parking.keys[index].until_at, self._cooling_until[index])
+    def back(self, index: int) -> Cooling:
+        """When a key comes or came back, and what it is or was left alone for."""
+        parked, cooling = self.parking.keys[index], self._cooling[index]
+        return cooling if cooling.until_at > parked.until_at else Cooling(parked.until_at, parked.kind)
 
-    def _back(self, index: int) -> Cooling:
-        parked, cooling = self.parking.keys[index], self._cooling_until[index]
-        return Cooling(cooling, "rate") if cooling > parked.until_at else Cooling(parked.until_at, parked.kind)
+
+_NEVER: Final = Cooling(-inf, "rate")

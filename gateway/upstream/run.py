@@ -1,84 +1,40 @@
 """Carries a plan out: the only loop around provider calls. Read next: ../reliability/attempts.py, which steers it.
 
-``run`` does what Attempts says, writes every try down, and knows one rule of its own: nothing reaches the client
-before the first content, so that every earlier failure can still be made good by another try.
+``run`` does what Attempts says and writes every try down; attempt.py makes one try. What it knows itself: a try needs
+leave, a slow first try may get another one beside it, and a stream that breaks off may be gone on with by another.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from gateway.errors import (
-    ConnectFailed,
-    Disconnected,
-    Failure,
-    FailureKind,
-    ProtocolViolation,
-    Timeout,
-    TransportError,
-)
-from gateway.intent.features import BYTES_PER_TOKEN
+from gateway.errors import Failure, GatewayError, Unavailable
 from gateway.money import cost
-from gateway.providers.protocol import Answer, Feed
-from gateway.reliability.attempts import Attempts, Start
+from gateway.providers.protocol import Answer
+from gateway.reliability.attempts import Attempts, Start, Stop
 from gateway.reliability.failures import to_client
 from gateway.story import Story, micros
-from gateway.types import Attempt, Call, Decision, Deployment, Timeouts, Usage, WireRequest
+from gateway.types import BYTES_PER_TOKEN, Attempt, Call, Decision, Reliability, Usage
+from gateway.upstream.attempt import Current, Trial
+from gateway.upstream.care import Care
+from gateway.upstream.delivery import Client, Delivery
+from gateway.upstream.rescue import Rescue
 from gateway.upstream.targets import Target
-from gateway.upstream.transport import Response
 
 __all__ = ["Client", "Run", "Streamed"]
 
-#: The most of an error answer that is read, in bytes.
-ERROR_BODY: Final = 256 * 1024
-
-#: How long usage and ``[DONE]`` may take after the finish reason, in seconds; without them the answer is whole too.
-AFTER_FINISH_S: Final = 2.0
-#: How long the end of a stream may lag behind its last event before its connection is given up, in seconds.
-LINGER_S: Final = 0.5
-#: Headers in which providers name a request; the first that is there is kept.
-REQUEST_IDS: Final = frozenset(
-    b"x-request-id request-id apim-request-id x-amzn-requestid mistral-correlation-id x-generation-id".split()
-)
-
-Noticed = Callable[[Deployment, Failure], None]
 Done = TypeVar("Done")
-
-
-class Client(Protocol):
-    """Where a stream goes. ``begin`` sends the head; ``write`` waits while the client is slow."""
-
-    async def begin(self, story: Story) -> None:
-        """The first content is there: send the head."""
-        ...
-
-    async def write(self, data: bytes) -> None:
-        """Whole events."""
-        ...
+Act = Callable[[Current], Awaitable[Done | Failure]]
 
 
 class Streamed(Struct, frozen=True):
     """A stream that reached the client. ``failure`` is why it broke off, None when it is complete."""
 
     failure: Failure | None = None
-
-
-class _Try(Struct):
-    """One try while it runs. Times are monotonic seconds."""
-
-    start: Start
-    target: Target
-    started_at: float
-    status: int | None = None
-    first_at: float | None = None
-    said: Answer | Feed | None = None
-    request_id: str | None = None
 
 
 class Run:
@@ -91,170 +47,166 @@ class Run:
         targets: Mapping[str, Target],
         *,
         story: Story,
-        noticed: Noticed,
+        care: Care,
+        reliability: Reliability,
         clock: Callable[[], float],
     ) -> None:
-        self._call = call
-        self._seed = decision.seed
         self._targets = targets
         self._story = story
-        self._noticed = noticed
+        self._care = care
         self._clock = clock
-        deployments = {t.deployment: targets[t.deployment].deployment for t in decision.plan.tries}
-        self._attempts = Attempts(decision.plan, deployments, decision.seed, clock(), until=call.deadline_at)
+        self._plan = plan = decision.plan
+        self._keep_alive_s = reliability.keepalive_s
+        self._racing: dict[Start, asyncio.Task[Any]] = {}
+        self._rescue = Rescue(plan.rescue, call, targets, care)
+        self._delivery: Delivery | None = None
+        deployments = {t.deployment: targets[t.deployment].deployment for t in plan.tries}
+        self._attempts = Attempts(plan, deployments, decision.seed, clock(), until=call.deadline_at)
+        self._trial = Trial(
+            call, care, story, clock, self._attempts.deadline_at, auto=reliability.stream == "auto", won=self._won
+        )
 
     async def json(self) -> Answer:
-        """The first whole answer. Raises UpstreamFailed when the plan is spent."""
-        return await self._carry_out(self._answer)
+        """The first whole answer. Raises UpstreamFailed when the plan is spent, Unavailable when nothing began."""
+        done = await self._carry_out(self._trial.whole)
+        if isinstance(done, Failure):
+            raise to_client(done)
+        return done
 
     async def stream(self, client: Client) -> Streamed:
-        """The first stream that has content, relayed to its end. Raises UpstreamFailed when none had."""
-        return await self._carry_out(lambda current: self._relay(current, client))
+        """The first stream that has content, relayed to its end. Raises as ``json`` when none had."""
+        self._delivery = delivery = Delivery(client, self._story, self._clock, self._keep_alive_s)
+        try:
+            done = await self._carry_out(lambda current: self._trial.relay(current, delivery, self._rescue))
+        finally:
+            delivery.close()
+        if not isinstance(done, Failure):
+            return Streamed()
+        if delivery.committed:
+            return Streamed(self._rescue.broken or done)
+        raise to_client(done)
 
-    async def _carry_out(self, act: Callable[[_Try], Awaitable[Done | Failure]]) -> Done:
+    # --- the loop -----------------------------------------------------------------------------------------------
+
+    async def _carry_out(self, act: Act[Done]) -> Done | Failure:
         step = self._attempts.first(self._clock())
         failure: Failure | None = None
         while isinstance(step, Start):
             if (wait := step.at - self._clock()) > 0:
                 await asyncio.sleep(wait)
-            outcome = await self._once(step, act)
+                if self._clock() >= self._attempts.deadline_at:
+                    break
+            current = self._begin(step)
+            if current is None:
+                step = self._attempts.skipped(self._clock())
+                continue
+            hedged = self._plan.hedge is not None and step.n == 1
+            outcome = await (self._hedged(current, act) if hedged else self._once(current, act))
             if not isinstance(outcome, Failure):
                 return outcome
             failure = outcome
-            step = self._attempts.failed(failure, self._clock())
-        raise to_client(failure or _OUT_OF_TIME)
+            step = self._next(current, failure)
+        if failure is not None:
+            return failure
+        raise _not_begun(late=isinstance(step, Start) or step.deadline)
 
-    async def _once(self, start: Start, act: Callable[[_Try], Awaitable[Done | Failure]]) -> Done | Failure:
-        """One try, and its line in the story however it ends: a client that leaves cancels it from outside."""
-        target = self._targets[start.deployment]
-        current = _Try(start, target, self._clock())
-        story = self._story
+    def _next(self, current: Current, failure: Failure) -> Start | Stop:
+        now, deployment = self._clock(), current.target.deployment
+        if self._delivery is not None and self._delivery.committed:
+            return self._rescue.next(self._attempts, current, failure, now)
+        return self._attempts.failed(
+            failure,
+            now,
+            other_key=len(current.target.endpoints) > 1 and self._care.other_key(deployment, now),
+            may_retry=self._story.retry == 0 and self._care.may_retry(deployment, now),
+        )
+
+    def _begin(self, start: Start) -> Current | None:
+        """A try with leave to be made, None where there is no leave any more."""
+        target, story, now = self._targets[start.deployment], self._story, self._clock()
+        assert story.features is not None
+        leave = self._care.leave(target.deployment, story.features, now)
+        if leave is None:
+            return None
         story.serving, story.tries = target.deployment, story.tries + 1
         if story.tried_at is None:
-            story.tried_at = current.started_at
+            story.tried_at = now
+        return Current(start, target, leave, now)
+
+    async def _once(self, current: Current, act: Act[Done]) -> Done | Failure:
+        """One try, and its line in the story however it ends: a client that leaves cancels it from outside."""
         try:
             outcome = await act(current)
-        except TransportError as error:
-            outcome = _meaning(error, current)
         except asyncio.CancelledError:
+            current.leave.left(self._clock())
             self._write_down(current, None, cancelled=True)
             raise
-        failure = outcome.failure if isinstance(outcome, Streamed) else outcome
-        if isinstance(failure, Failure):
-            self._noticed(target.deployment, failure)
-            self._write_down(current, failure)
-        else:
-            self._write_down(current, None)
+        except BaseException:
+            current.leave.left(self._clock())
+            raise
+        failure = outcome if isinstance(outcome, Failure) else None
+        usage = self._write_down(current, failure)
+        current.leave.ended(failure, usage, self._clock())
         return outcome
 
-    # --- the two ways of answering ------------------------------------------------------------------------------
+    # --- a second try beside a slow one -------------------------------------------------------------------------
 
-    async def _answer(self, current: _Try) -> Answer | Failure:
-        response = await self._send(current)
+    async def _hedged(self, first: Current, act: Act[Done]) -> Done | Failure:
+        """The first try; where it is slow, a second one beside it. The first content wins, the other is given up."""
+        hedge, care, deployment = self._plan.hedge, self._care, first.target.deployment
+        assert hedge is not None
+        after_s = hedge.after_s or care.hedge_after_s(deployment, hedge.extra, self._clock())
+        if after_s is None:
+            return await self._once(first, act)
+        racing = self._racing
+        one: asyncio.Task[Done | Failure] = asyncio.create_task(self._once(first, act))
+        racing[first.start] = one
         try:
-            body = await self._body(response, current)
-            if not 200 <= response.status < 300:
-                return current.target.protocol.fault(response.status, response.headers, body, current.target.deployment)
-            arrived = self._clock()
-            answer = current.target.protocol.parse(body, self._call, current.target.deployment)
-            if isinstance(answer, Answer):
-                current.said, self._story.answered_at = answer, arrived
-            return answer
+            await asyncio.wait({one}, timeout=after_s)
+            if one.done() or first.first_at is not None or not care.may_hedge(hedge.extra, self._clock()):
+                return await one
+            step = self._attempts.hedge(self._clock())
+            second = self._begin(step) if isinstance(step, Start) else None
+            if second is None:
+                return await one
+            other: asyncio.Task[Done | Failure] = asyncio.create_task(self._once(second, act))
+            racing[second.start] = other
+            return await self._faster(first, one, second, other)
         finally:
-            response.close()
+            for task in racing.values():
+                task.cancel()
+            await asyncio.wait(set(racing.values()))
 
-    async def _relay(self, current: _Try, client: Client) -> Streamed | Failure:
-        response = await self._send(current)
-        leave = response.close
-        try:
-            if not 200 <= response.status < 300:
-                body = await self._body(response, current)
-                return current.target.protocol.fault(response.status, response.headers, body, current.target.deployment)
-            current.said = feed = current.target.protocol.feed(self._call, current.target.deployment)
-            failure = await self._pump(response, feed, current, client)
-            if failure is None:
-                # The last event has been read; the end of the body itself may lag behind it.
-                leave = partial(response.finish, LINGER_S)
-            return Streamed(failure) if current.first_at is not None or failure is None else failure
-        finally:
-            leave()
+    async def _faster(
+        self,
+        first: Current,
+        one: asyncio.Task[Done | Failure],
+        second: Current,
+        other: asyncio.Task[Done | Failure],
+    ) -> Done | Failure:
+        await asyncio.wait({one, other}, return_when=asyncio.FIRST_COMPLETED)
+        for task, current, rest in ((one, first, other), (other, second, one)):
+            if task.done() and not task.cancelled():
+                outcome = task.result()
+                if not isinstance(outcome, Failure):
+                    self._story.serving = current.target.deployment
+                    return outcome
+                if current.first_at is not None:
+                    return outcome
+                self._attempts.lost(outcome, current.start.deployment)
+                return await rest
+        return await (one if other.cancelled() else other)
 
-    async def _pump(self, response: Response, feed: Feed, current: _Try, client: Client) -> Failure | None:
-        """Events from the provider to the client, held back until the first one with content."""
-        story, timeouts = self._story, current.target.deployment.account.timeouts
-        content_by = current.started_at + timeouts.first_byte
-        held: list[bytes] = []
-        while True:
-            if feed.complete:
-                limit = AFTER_FINISH_S
-            else:
-                limit = timeouts.stall if current.first_at is not None else content_by - self._clock()
-            try:
-                data = await response.next(self._within(current, limit))
-            except TransportError as error:
-                if not feed.complete:
-                    return _meaning(error, current)
-                data = b""
-            arrived = self._clock() if current.first_at is None else 0.0
-            piece = feed.feed(data) if data else feed.close()
-            if current.first_at is not None:
-                if piece.data:
-                    await client.write(piece.data)
-            elif piece.content or piece.done:
-                current.first_at = story.answered_at = arrived
-                story.delivered_at = self._clock()
-                await client.begin(story)
-                await client.write(b"".join((*held, piece.data)))
-            elif piece.data:
-                held.append(piece.data)
-            if piece.failure is not None or piece.done:
-                return piece.failure
+    def _won(self, winner: Current) -> None:
+        """The first content of a race: nobody waits for the others any more."""
+        self._story.serving = winner.target.deployment
+        for start, task in self._racing.items():
+            if start is not winner.start:
+                task.cancel()
 
-    # --- parts --------------------------------------------------------------------------------------------------
+    # --- the record ---------------------------------------------------------------------------------------------
 
-    async def _send(self, current: _Try) -> Response:
-        target, n = current.target, current.start.n
-        endpoint = target.endpoints[(self._seed + n) % len(target.endpoints)]
-        body = target.protocol.render(self._call, target.deployment)
-        response = await target.transport.send(WireRequest(endpoint, body), self._timeouts(current))
-        current.status = response.status
-        current.request_id = next(
-            (value.decode("latin-1")[:100] for name, value in response.headers if name in REQUEST_IDS), None
-        )
-        return response
-
-    async def _body(self, response: Response, current: _Try) -> bytes:
-        """The whole body, or as much of an error's as anybody needs; the plan's deadline holds for trickles too."""
-        stall = current.target.deployment.account.timeouts.stall
-        parts = []
-        size = 0
-        while data := await response.next(self._within(current, stall)):
-            parts.append(data)
-            size += len(data)
-            if response.status >= 300 and size > ERROR_BODY:
-                break
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def _left(self, current: _Try) -> float:
-        """Seconds until this try must be over: its own time, or that of the whole plan."""
-        own_end = current.started_at + current.target.deployment.account.timeouts.total
-        return min(own_end, self._attempts.deadline_at) - self._clock()
-
-    def _within(self, current: _Try, limit: float) -> float:
-        left = min(limit, self._left(current))
-        if left <= 0:
-            raise Timeout("no complete answer in the time allowed", "stall")
-        return left
-
-    def _timeouts(self, current: _Try) -> Timeouts:
-        """The account's, or less where the time of the try ends sooner."""
-        usual, left = current.target.deployment.account.timeouts, self._left(current)
-        if left >= usual.connect + usual.first_byte:
-            return usual
-        left = max(left, 0.001)
-        return replace(usual, connect=min(usual.connect, left), first_byte=min(usual.first_byte, left))
-
-    def _write_down(self, current: _Try, failure: Failure | None, *, cancelled: bool = False) -> None:
+    def _write_down(self, current: Current, failure: Failure | None, *, cancelled: bool = False) -> Usage | None:
         target, story = current.target, self._story
         received_at = story.received_at
         usage = current.said.usage if current.said is not None else None
@@ -279,28 +231,27 @@ class Run:
                 provider_request_id=current.request_id,
             )
         )
-        if usage is not None:
-            story.usage = usage
-        if current.said is not None:
+        if usage is not None and (story.usage is None or not cancelled):
+            story.usage = usage if story.usage is None or not self._rescue.carried else _both(story.usage, usage)
+        if current.said is not None and not cancelled:
             story.served_model = current.said.model
+        return usage
 
 
-_OUT_OF_TIME: Final = Failure("silent", "the deadline passed before a provider could be tried")
+def _both(one: Usage, other: Usage) -> Usage:
+    """The tokens of two legs of one answer."""
+    return Usage(
+        one.input + other.input,
+        one.output + other.output,
+        one.cached_input + other.cached_input,
+        one.cache_write + other.cache_write,
+        one.reasoning + other.reasoning,
+        one.estimated or other.estimated,
+    )
 
 
-def _meaning(error: TransportError, current: _Try) -> Failure:
-    """What a failure on the wire means, by what had come before it."""
-    return Failure(_kind(error, current), str(error), status=current.status)
-
-
-def _kind(error: TransportError, current: _Try) -> FailureKind:
-    if isinstance(error, ProtocolViolation):
-        return "garbage"
-    if isinstance(error, ConnectFailed) or (isinstance(error, Timeout) and error.phase == "connect"):
-        return "connect"
-    if isinstance(error, Timeout):
-        began = current.first_at is not None or (error.phase == "stall" and current.said is None)
-        return "stall" if began else "silent"
-    if isinstance(error, Disconnected) and current.status is None:
-        return "connect"
-    return "truncated"
+def _not_begun(*, late: bool) -> GatewayError:
+    """Nothing was asked at all: time had run out, or what was planned is left alone by now."""
+    if late:
+        return to_client(Failure("silent", "the deadline passed before a provider could be tried"))
+    return Unavailable("No deployment can serve this request now.", code="no_deployment", retry_after_s=1.0)

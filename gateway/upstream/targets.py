@@ -15,12 +15,16 @@ __all__ = ["Target", "make_ready"]
 
 
 class Target(Struct, frozen=True, eq=False):
-    """A deployment and all that a call to it needs. ``endpoints`` has one for each key of the account, at least one."""
+    """A deployment and all that a call to it needs.
+
+    ``endpoints`` has one for each key of the account, at least one; ``models`` is where it lists its models.
+    """
 
     deployment: Deployment
     protocol: Protocol
     transport: Transport
     endpoints: tuple[Endpoint, ...]
+    models: Endpoint
 
 
 def make_ready(world: World, transports: Mapping[str, Transport]) -> Mapping[str, Target]:
@@ -37,4 +41,5 @@ def _target(deployment: Deployment, transports: Mapping[str, Transport]) -> Targ
         protocol=protocol,
         transport=transports[account.transport],
         endpoints=tuple([protocol.endpoint(deployment, key) for key in keys]),
+        models=protocol.models(deployment, keys[0]),
     )

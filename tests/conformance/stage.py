@@ -91,14 +91,22 @@ class Stage(Struct, frozen=True, eq=False):
 
 
 def config_for(provider: SimulatedProvider) -> str:
-    """Each model is a route of one try, so that it is the SDK's patience that is judged and not the gateway's."""
+    """Each model is a route of one try, so that it is the SDK's patience that is judged and not the gateway's.
+
+    Each has an account of its own too, and no breaker opens: what one check does to a model is nothing to the next.
+    """
     lines = [
         "providers:",
-        "  sim:",
-        "    {kind: openai_compatible, allow_private: true, api_key: '${PROVIDER_KEY}',",
-        f"     base_url: '{provider.url}'}}",
+        *(
+            f"  by.{model}: {{kind: openai_compatible, allow_private: true, api_key: '${{PROVIDER_KEY}}',"
+            f" base_url: '{provider.url}'}}"
+            for model in SCRIPTS
+        ),
         "deployments:",
-        *(f"  at.{model}: {{provider: sim, model: '{model}', price: {{input: 1, output: 2}}}}" for model in SCRIPTS),
+        *(
+            f"  at.{model}: {{provider: by.{model}, model: '{model}', price: {{input: 1, output: 2}}}}"
+            for model in SCRIPTS
+        ),
         "routes:",
         *(
             f"  - {{name: '{model}', policy: {{pool: [at.{model}], retry: {{attempts: 1, same_target: 0}}}}}}"
@@ -107,6 +115,7 @@ def config_for(provider: SimulatedProvider) -> str:
         "keys:",
         f"  - {{id: team, secret_hash: {sha256(KEY.encode()).hexdigest()}}}",
         f"  - {{id: narrow, secret_hash: {sha256(NARROW_KEY.encode()).hexdigest()}, routes: [plain]}}",
+        "reliability: {breaker: {min_failures: 1000}}",
         f"server: {{port: 0, admin_port: 0, drain_delay: 0s, max_body: {MAX_BODY}}}",
     ]
     return "\n".join(lines) + "\n"

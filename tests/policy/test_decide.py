@@ -22,6 +22,7 @@ from gateway.types import (
     Match,
     Reason,
     Requirements,
+    Secret,
     Snapshot,
     Verdict,
     World,
@@ -125,17 +126,61 @@ def test_a_named_deployment_is_forced_and_a_named_route_is_taken() -> None:
     )
 
 
-def test_cooling_moves_to_the_end_and_says_so() -> None:
+def left_alone(kind: str, for_s: float, share: float = 1.0) -> Snapshot:
+    return Snapshot(at=100.0, cooling={"small": Cooling(100.0 + for_s, kind, share)})
+
+
+def test_what_is_left_alone_is_not_asked_and_the_decision_says_so() -> None:
     w = world(SMALL, LARGE)
-    full = decide(asked(), w, Snapshot(at=100.0, cooling={"small": Cooling(107.5, "rate")}))
-    down = decide(asked(), w, Snapshot(at=100.0, cooling={"small": Cooling(107.5, "overloaded")}))
-    assert (order(full), full.reason, down.reason) == (["large", "small"], "overflow", "breaker_open")
+    full, down = (decide(asked(), w, left_alone(kind, 7.5)) for kind in ("rate", "breaker"))
+    assert (order(full), full.reason, order(down), down.reason) == (["large"], "overflow", ["large"], "breaker_open")
     assert full.verdicts[0] == Verdict("small", 0.0, Reason("cooling", ("rate", 7.5)))
 
 
-def test_when_all_are_cooling_the_best_is_still_tried() -> None:
-    cold = {name: Cooling(107.5, "overloaded") for name in ("small", "large")}
-    assert order(decide(asked(), world(SMALL, LARGE), Snapshot(at=100.0, cooling=cold))) == ["small", "large"]
+def test_a_rate_limit_that_ends_soon_is_worth_a_wait_behind_all_others() -> None:
+    decision = decide(asked(), world(SMALL, LARGE), left_alone("rate", 2.5))
+    assert [(t.deployment, t.wait_s) for t in decision.plan.tries] == [
+        ("large", 0.0),
+        ("large", 0.0),
+        ("small", 2.5),
+        ("small", 2.5),
+    ]
+
+
+def test_when_all_are_left_alone_nothing_is_planned() -> None:
+    cold = {name: Cooling(107.5, "breaker") for name in ("small", "large")}
+    decision = decide(asked(), world(SMALL, LARGE), Snapshot(at=100.0, cooling=cold))
+    assert decision.plan.tries == ()
+    assert [v.why for v in decision.verdicts] == [Reason("cooling", ("breaker", 7.5))] * 2
+    named = decide(asked(call(model="small")), world(SMALL, LARGE), Snapshot(at=100.0, cooling=cold))
+    assert named.plan.tries == ()
+
+
+def test_part_of_the_traffic_is_diverted_and_the_rest_is_not() -> None:
+    drawn = [decide(asked(seed=seed), world(SMALL, LARGE), left_alone("breaker", 9.0, 0.25)) for seed in range(2000)]
+    away = [d for d in drawn if order(d) == ["large", "small"]]
+    assert 0.22 < len(away) / 2000 < 0.28
+    assert {(d.reason, d.verdicts[0].why) for d in away} == {("breaker_open", Reason("diverted", (25,)))}
+    assert {(tuple(order(d)), d.reason) for d in drawn if d not in away} == {(("small", "large"), "default")}
+
+
+def test_a_fallback_that_is_left_alone_is_not_asked_either() -> None:
+    w = world(SMALL, LARGE, routes=(route("r", policy("large", fallback=("small",))),))
+    assert order(decide(asked(), w, left_alone("breaker", 9.0))) == ["large"]
+    assert order(decide(asked(), w, left_alone("limit", 2.0))) == ["large", "small"]
+
+
+def test_a_key_more_is_a_try_more() -> None:
+    account = Account(name="two", kind="openai", base_url="https://x/v1", keys=(Secret("k"), Secret("l")))
+    w = world(deployment("a", account=account), deployment("b"))
+    plan = decide(asked(), w, CALM).plan
+    assert [(t.deployment, t.part) for t in plan.tries] == [
+        ("a", "primary"),
+        ("a", "key"),
+        ("a", "retry"),
+        ("b", "fallback"),
+        ("b", "retry"),
+    ]
 
 
 def test_every_rule_gives_its_reason() -> None:

@@ -33,6 +33,7 @@ from gateway.types import (
 )
 from tests.make import asked, call, deployment
 
+STANDING_BY = ("standby", "cooling", "diverted")
 NAMES = ("a", "b", "c", "d")
 ROUTES = ("r", "s")
 ACCOUNTS = [
@@ -120,7 +121,13 @@ REQUESTS = st.builds(
     st.integers(0, 2**64 - 1),
 )
 COOLING = st.dictionaries(
-    st.sampled_from(NAMES), st.builds(Cooling, st.floats(100.1, 1000), st.sampled_from(["rate", "quota", "auth"]))
+    st.sampled_from(NAMES),
+    st.builds(
+        Cooling,
+        st.floats(100.1, 1000) | st.floats(100.1, 103),
+        st.sampled_from(["rate", "limit", "full", "quota", "auth", "breaker"]),
+        st.just(1.0) | st.floats(0, 0.8),
+    ),
 )
 
 
@@ -150,7 +157,7 @@ def check_the_plan(decision: Decision, request: Asked, world: World, cooling: Ma
     if request.caller.models is not None:
         assert request.caller.models.issuperset(planned)
     if request.call.model in world.deployments:
-        assert set(planned) == {request.call.model}
+        assert set(planned) <= {request.call.model}
         return
     if not decision.route:
         assert planned == []
@@ -167,13 +174,19 @@ def check_the_plan(decision: Decision, request: Asked, world: World, cooling: Ma
             assert quality is None or quality >= policy.strategy.floor
     scored = {v.deployment for v in decision.verdicts if v.score is not None}
     first_of_pool = [name for name in dict.fromkeys(planned) if name in scored]
-    cold = [name in cooling for name in first_of_pool]
-    assert cold == sorted(cold)
+    diverted = {v.deployment for v in decision.verdicts if v.why is not None and v.why.code == "diverted"}
+    behind = [name in diverted or (name in cooling and cooling[name].share == 1) for name in first_of_pool]
+    assert behind == sorted(behind)
+    for planned_try in decision.plan.tries:
+        alone = cooling.get(planned_try.deployment)
+        if alone is not None and alone.share == 1:
+            assert alone.kind in ("rate", "limit")
+            assert abs(100.0 + planned_try.wait_s - alone.until_at) < 0.01
 
 
 def check_the_verdicts(decision: Decision) -> None:
     planned = {t.deployment for t in decision.plan.tries}
-    told = [v.deployment for v in decision.verdicts if v.score is not None or (v.why and v.why.code == "standby")]
+    told = [v.deployment for v in decision.verdicts if v.score is not None or (v.why and v.why.code in STANDING_BY)]
     assert planned <= set(told)
     for verdict in decision.verdicts:
         assert verdict.score is None or (math.isfinite(verdict.score) and verdict.score >= 0)

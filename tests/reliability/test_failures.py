@@ -33,7 +33,7 @@ def test_the_table_is_the_one_we_publish() -> None:
         "connect": ("once", "yes", 0, 502),
         "overloaded": ("once", "yes", 0, 503),
         "silent": ("never", "yes", 0, 504),
-        "rate": ("wait", "equivalent_first", 5.0, 429),
+        "rate": ("wait", "equivalent_first", 1.0, 429),
         "quota": ("never", "yes", 900.0, 503),
         "auth": ("never", "yes", 300.0, 502),
         "context": ("never", "larger_window", None, 400),
@@ -42,6 +42,7 @@ def test_the_table_is_the_one_we_publish() -> None:
         "truncated": ("once", "yes", 0, 502),
         "stall": ("never", "yes", 0, 504),
         "garbage": ("never", "yes", 0, 502),
+        "rejected": ("never", "yes", None, 502),
     }
 
 
@@ -291,7 +292,7 @@ def test_a_payload_too_large_stays_413() -> None:
 
 def test_a_rate_limit_cools_as_long_as_it_says() -> None:
     assert cooling_s(failure(429, {}, retry_after="30")) == 30.0
-    assert cooling_s(failure(429, {})) == 5.0
+    assert cooling_s(failure(429, {})) == 1.0
     assert cooling_s(failure(401, {})) == 300.0
     assert cooling_s(failure(402, {}, retry_after="1")) == 900.0
     assert cooling_s(failure(400, {})) is None

@@ -42,7 +42,7 @@ def test_a_key_without_quota_is_passed_over() -> None:
 @pytest.mark.parametrize(
     ("kind", "retry_after_s", "left_alone_s"),
     [
-        ("rate", None, 5.0),
+        ("rate", None, 1.0),
         ("rate", 17.0, 17.0),
         ("quota", None, 900.0),
         ("quota", 3600.0, 3600.0),
@@ -140,7 +140,7 @@ class Choosing(RuleBasedStateMachine):
     """Requests come and go with three keys that die and return."""
 
     KEYS = 3
-    AT_LEAST: ClassVar = {"quota": 900.0, "auth": 300.0, "rate": 5.0}
+    AT_LEAST: ClassVar = {"quota": 900.0, "auth": 300.0, "rate": 1.0}
 
     def __init__(self) -> None:
         super().__init__()

@@ -99,7 +99,7 @@ def test_a_refusal_holds_for_as_long_as_was_asked_and_what_was_drawn_stays_drawn
     assert Quota(rpm=60).share(T0) > quota.share(T0 + 7 - 1e-9) == 0.0
     silent = Quota()
     silent.refused(T0, None)
-    assert silent.wait_s(Need(), T0) == 5.0
+    assert silent.wait_s(Need(), T0) == 1.0
 
 
 def test_it_says_how_it_stands() -> None:

@@ -57,7 +57,13 @@ def world_of(recordings: Iterable[Recording], url: str, transport: Literal["http
         }
         policy = {"pool": [recorded.id], "retry": {"attempts": 1}}
         routes.append({"name": ROUTE + recorded.id, "policy": policy})
-    config = {"providers": providers, "deployments": deployments, "routes": routes}
+    # What was recorded as a whole answer comes as one: providers/test_recordings.py has those made of streams.
+    config = {
+        "providers": providers,
+        "deployments": deployments,
+        "routes": routes,
+        "upstream": {"stream": "as_client"},
+    }
     return load_text(json.dumps(config), {"KEY": "sk-provider-secret"})
 
 

@@ -17,8 +17,9 @@ def timeouts(draft: Draft) -> Iterator[Finding]:
     """No part of an attempt may take longer than the whole."""
     for name, entry in draft.config.providers.items():
         allowed = entry.timeouts
-        for part in ("connect", "first_byte", "stall"):
-            if getattr(allowed, part) > allowed.total:
+        for part in ("connect", "first_byte", "first_token", "stall", "no_content"):
+            written = part in allowed.model_fields_set
+            if written and (getattr(allowed, part) or 0) > allowed.total:
                 path = ("providers", name, "timeouts", part)
                 message = f"{part} ({getattr(allowed, part):g}s) is longer than total ({allowed.total:g}s)"
                 yield Finding(path, message, "lower it, or raise total")

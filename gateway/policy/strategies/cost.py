@@ -8,7 +8,7 @@ from pydantic import Field
 
 from gateway.policy.quality import expected_quality
 from gateway.policy.strategies.strategy import Parameters
-from gateway.types import Asked, Deployment, Reason
+from gateway.types import Asked, Deployment, Place, Reason
 
 __all__ = ["UNKNOWN_PRICE", "Cost"]
 
@@ -37,7 +37,7 @@ class Cost(Parameters):
         description="Tokens an answer is expected to have, when the request does not limit it to fewer.",
     )
 
-    def score(self, candidate: Deployment, position: int, asked: Asked) -> float | Reason:
+    def score(self, candidate: Deployment, place: Place, asked: Asked) -> float | Reason:
         """Expected cost in micro-dollars; UNKNOWN_PRICE plus the place in the pool when the price is unknown."""
         if self.floor > 0:
             quality = expected_quality(candidate, asked.signals)
@@ -47,6 +47,6 @@ class Cost(Parameters):
                 return Reason("below_floor", (quality, self.floor))
         price = candidate.price
         if price is None:
-            return UNKNOWN_PRICE + position
+            return UNKNOWN_PRICE + place.position
         output = min(asked.features.max_output or self.expected_output, self.expected_output)
         return (asked.features.input_tokens * price.input + output * price.output) / 1_000_000

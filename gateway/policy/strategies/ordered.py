@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from gateway.policy.strategies.strategy import Parameters
-from gateway.types import Asked, Deployment, Reason
+from gateway.types import Asked, Deployment, Place, Reason
 
 __all__ = ["Ordered"]
 
@@ -16,6 +16,6 @@ class Ordered(Parameters):
     name: ClassVar[str] = "ordered"
     reason: ClassVar[str] = "default"
 
-    def score(self, candidate: Deployment, position: int, asked: Asked) -> float | Reason:
+    def score(self, candidate: Deployment, place: Place, asked: Asked) -> float | Reason:
         """The place in the pool."""
-        return float(position)
+        return float(place.position)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from gateway.dice import uniform
 from gateway.policy.strategies.strategy import Parameters
-from gateway.types import Asked, Deployment, Reason
+from gateway.types import Asked, Deployment, Place, Reason
 
 __all__ = ["Weighted"]
 
@@ -30,7 +30,7 @@ class Weighted(Parameters):
         description="Weight by deployment; one that is not named here has the weight of its own entry (1 by default).",
     )
 
-    def score(self, candidate: Deployment, position: int, asked: Asked) -> float | Reason:
+    def score(self, candidate: Deployment, place: Place, asked: Asked) -> float | Reason:
         """An exponential variate with the weight as its rate, drawn from the seed and the deployment's name."""
         weight = self.weights.get(candidate.name, candidate.weight)
         if weight <= 0:

@@ -37,20 +37,34 @@ def config(wall: str, profile: Profile) -> str:
     def seconds(full: float) -> str:
         return f"{profile.seconds(full):g}s"
 
-    timeouts = {"connect": seconds(3), "first_byte": seconds(10), "stall": seconds(10), "total": seconds(30)}
+    limits = {"connect": 3, "first_byte": 10, "first_token": 10, "stall": 10, "no_content": 10, "total": 30}
+    timeouts = {part: seconds(full) for part, full in limits.items()}
     account = {"kind": "openai_compatible", "base_url": wall, "allow_private": True, "timeouts": timeouts}
     windows = {**dict.fromkeys(SCENARIOS, "8k"), **dict.fromkeys(FALLBACKS, "128k")}
     pools: dict[str, dict[str, Any]] = {"healthy": {"pool": ["at-healthy"]}}
     for scenario in SCENARIOS.values():
-        pools[scenario.id] = {"pool": [f"at-{scenario.id}"], "fallback": [f"at-{scenario.fallback}"]}
+        pools[scenario.id] = {
+            "pool": [f"at-{scenario.id}"],
+            "fallback": [f"at-{scenario.fallback}"],
+            "rescue": "splice",
+        }
     parts: Mapping[str, Any] = {
         "providers": {f"wall-{model}": account for model in windows},
         "deployments": {
-            f"at-{model}": {"provider": f"wall-{model}", "model": model, "context_window": window}
+            f"at-{model}": {
+                "provider": f"wall-{model}",
+                "model": model,
+                "context_window": window,
+                "prefill": model in FALLBACKS,
+            }
             for model, window in windows.items()
         },
         "routes": [{"name": name, "when": {"model": name}, "policy": policy} for name, policy in pools.items()],
-        "server": {"port": 0, "admin_port": 0, "drain": "1s"},
+        "reliability": {
+            "breaker": {"window": seconds(30), "open": seconds(30), "idle_probe": seconds(5)},
+            "keep_alive": seconds(15),
+        },
+        "server": {"port": 0, "admin_port": 0, "drain_delay": "0s", "drain": "1s"},
     }
     return str(yaml.dump(parts, Dumper=Plain, sort_keys=False, default_flow_style=None, width=120))
 

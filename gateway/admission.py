@@ -1,0 +1,119 @@
+"""How many requests are served at once, who waits, and who is turned away. Read next: pipeline.py, which asks first.
+
+A gateway that takes more than it can do does all of it late. Beyond ``max_inflight`` requests wait, urgent ones before
+batch work, each for a moment at most; those who would have to wait longer are told at once to come again, before
+anything was read or tried for them, which is cheap enough to be done to very many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Literal
+
+from gateway.errors import Unavailable
+from gateway.types import Admission as Rules
+
+__all__ = ["PRIORITIES", "Admission", "Priority"]
+
+Priority = Literal["interactive", "batch"]
+PRIORITIES: Final[tuple[Priority, ...]] = ("interactive", "batch")
+
+#: What those who are turned away are told to wait, in seconds.
+RETRY_S: Final = 1.0
+
+
+class Admission:
+    """The requests under way and those that wait. ``lag_s`` is how late the event loop wakes, set by who measures it.
+
+    ``shed`` counts those turned away, by reason and priority.
+    """
+
+    def __init__(self, rules: Rules, *, clock: Callable[[], float]) -> None:
+        self.rules = rules
+        self.inflight = 0
+        self.lag_s = 0.0
+        self.shed: dict[tuple[str, str], int] = {}
+        self._clock = clock
+        self._doors: dict[Priority, deque[asyncio.Future[bool]]] = {p: deque() for p in PRIORITIES}
+        self._rooms: dict[Priority, deque[asyncio.Future[bool]]] = {p: deque() for p in PRIORITIES}
+
+    def __repr__(self) -> str:
+        return f"{self.inflight} requests of {self.rules.max_inflight}, {self.waiting} waiting"
+
+    @property
+    def waiting(self) -> int:
+        """How many wait, at the door or for a provider."""
+        return sum(map(len, (*self._doors.values(), *self._rooms.values())))
+
+    def enter(self, priority: Priority) -> bool:
+        """Take a place if there is one at once. Raises Unavailable while the event loop cannot keep up."""
+        if self.lag_s > self.rules.lag_s and (priority == "batch" or self.inflight):
+            raise self._turn_away("lag", priority)
+        if self.inflight >= self.rules.max_inflight or any(self._doors.values()):
+            return False
+        self.inflight += 1
+        return True
+
+    async def wait(self, priority: Priority) -> None:
+        """Wait for a place and take it. Raises Unavailable when that takes too long, or too many wait already."""
+        if not await self._stand(self._doors, priority, self.rules.wait_s):
+            raise self._turn_away("queue", priority)
+
+    def leave(self) -> None:
+        """Give a place up: the next in line has it."""
+        self._call(self._rooms)
+        if not self._call(self._doors):
+            self.inflight -= 1
+
+    async def for_room(self, priority: Priority, until_at: float) -> bool:
+        """Wait until some request has ended, in which case a deployment may have room; False when none has by then."""
+        return await self._stand(self._rooms, priority, until_at - self._clock())
+
+    async def _stand(
+        self, lines: dict[Priority, deque[asyncio.Future[bool]]], priority: Priority, limit_s: float
+    ) -> bool:
+        if limit_s <= 0 or (self.waiting >= self.rules.queue and not self._make_way(lines, priority)):
+            return False
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        line = lines[priority]
+        line.append(turn)
+        try:
+            async with asyncio.timeout(limit_s):
+                return await turn
+        except TimeoutError:
+            return False
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.result() and lines is self._doors:
+                self.leave()
+            raise
+        finally:
+            if turn in line:
+                line.remove(turn)
+
+    def _make_way(self, lines: dict[Priority, deque[asyncio.Future[bool]]], priority: Priority) -> bool:
+        """The batch work that came last gives its place in a full line to what is urgent."""
+        if priority == "batch" or not lines["batch"]:
+            return False
+        last = lines["batch"].pop()
+        if not last.done():
+            last.set_result(False)
+        return True
+
+    def _call(self, lines: dict[Priority, deque[asyncio.Future[bool]]]) -> bool:
+        for priority in PRIORITIES:
+            line = lines[priority]
+            while line:
+                turn = line.popleft()
+                if not turn.done():
+                    turn.set_result(True)
+                    return True
+        return False
+
+    def _turn_away(self, reason: str, priority: Priority) -> Unavailable:
+        self.shed[reason, priority] = self.shed.get((reason, priority), 0) + 1
+        said = f"The gateway has too much to do ({self.inflight} requests under way); try again shortly."
+        error = Unavailable(said, code="overloaded", retry_after_s=RETRY_S)
+        error.should_retry = True
+        return error

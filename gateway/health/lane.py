@@ -1,0 +1,121 @@
+"""One model at one provider account, as it fares. Read next: health.py, which keeps all of them.
+
+Deployments that differ in name only share a lane: what breaks one breaks the other. A lane has one breaker, one load,
+one budget of retries, and its account's keys, each with what the provider lets it use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from gateway.errors import Failure
+from gateway.reliability.breaker import Breaker, BreakerRules
+from gateway.reliability.budget import RetryBudget
+from gateway.reliability.keys import KeyRing
+from gateway.reliability.load import Load, LoadRules
+from gateway.reliability.quota import Need, Quota, Taken
+from gateway.reliability.remaining import Remaining
+from gateway.types import Burden, Cooling, Deployment, Features
+
+__all__ = ["Lane", "lane_of"]
+
+#: Tokens that an answer is taken to have until some have been seen.
+OUTPUT: Final = 400.0
+#: The weight of one answer in the usual length of answers.
+LEARNT: Final = 0.05
+#: The share of a limit below which what is left of it is reckoned with.
+SHORT: Final = 0.25
+#: How soon to look again whether one that is full has room, in seconds.
+FULL_S: Final = 1.0
+
+
+def lane_of(deployment: Deployment) -> str:
+    """The name of a deployment's lane, the same on every replica."""
+    return f"{deployment.account.name}/{deployment.model}"
+
+
+class Lane:
+    """How one model at one account fares. Times are monotonic seconds."""
+
+    def __init__(
+        self, name: str, deployment: Deployment, rules: BreakerRules, quotas: Sequence[Quota], keys: KeyRing, now: float
+    ) -> None:
+        self.name = name
+        self.deployment = deployment
+        self.breaker = Breaker(rules, now)
+        self.load = Load(LoadRules(), now)
+        self.retries = RetryBudget()
+        self.keys = keys
+        self.quotas = list(quotas)
+        self.limited = deployment.rpm is not None or deployment.tpm is not None
+        self.metered = self.limited
+        self.streams = True
+        self.continues = True
+        self.fleet_until: float | None = None
+        self._output = OUTPUT
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.breaker!r}; {self.load!r}; {self.keys!r}"
+
+    def need(self, features: Features) -> Need:
+        """What a request is taken to use of the provider's limits."""
+        limit = features.max_output
+        expected = int(2 * self._output)
+        output = expected if limit is None else min(limit, expected)
+        return Need.of(features.input_tokens, output)
+
+    def learn(self, output: int) -> None:
+        """An answer had so many tokens."""
+        self._output += LEARNT * (output - self._output)
+
+    def told(self, key: int, left: Sequence[Remaining], now: float, taken: Taken | None) -> None:
+        """Headers have said what is left. Only what runs short is reckoned with request by request."""
+        short = any(r.limit is None or r.remaining < SHORT * r.limit for r in left)
+        if short or self.metered:
+            self.quotas[key].note(left, now, taken)
+        self.metered = self.limited or short
+
+    def cooling(self, features: Features, now: float) -> Cooling | None:
+        """Why it is not asked as usual for this request, and until when; None when it is."""
+        if not self.breaker.permits(now):
+            return Cooling(max(self.breaker.until_at, now), "breaker")
+        if (rest := self.keys.until_at(now)) is not None:
+            return rest
+        if self.metered:
+            wait = self.wait_s(self.need(features), now)
+            if wait > 0:
+                return Cooling(now + wait, "limit")
+        if not self.load.room(now):
+            return Cooling(now + FULL_S, "full")
+        share = self.breaker.diversion(now)
+        return Cooling(now, "breaker", round(share, 3)) if share else None
+
+    def wait_s(self, need: Need, now: float) -> float:
+        """Seconds until one of the keys has room for so much."""
+        return min(quota.wait_s(need, now) for n, quota in enumerate(self.quotas) if self.keys.can(n, now))
+
+    def wait_of(self, need: Need, now: float) -> Callable[[int], float]:
+        """Seconds until one key has room for so much, by its place."""
+        return (lambda n: self.quotas[n].wait_s(need, now)) if self.metered else _at_once
+
+    def plain(self, now: float) -> bool:
+        """Whether there is nothing to look at before it is asked."""
+        calm = self.breaker.state(now) == "closed" and not self.breaker.diversion(now)
+        return calm and not self.metered and self.keys.until_at(now) is None and self.load.room(now)
+
+    def burden(self, now: float) -> Burden:
+        """How busy it is."""
+        load = self.load
+        left = min((quota.share(now) for quota in self.quotas), default=1.0) if self.metered else 1.0
+        wait = load.cost(now) / (load.inflight + 1)
+        return Burden(load.inflight, round(wait, 3), round(left, 3))
+
+
+def _at_once(key: int) -> float:
+    return 0.0
+
+
+def key_failure(failure: Failure) -> bool:
+    """Whether a failure is about the key that was used."""
+    return failure.kind in ("rate", "quota", "auth")

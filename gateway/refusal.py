@@ -1,0 +1,68 @@
+"""What a client is told when a decision found nothing that can serve. Read next: pipeline.py, which asks.
+
+The fault is the key's or the request's where every verdict says so. Where deployments are only left alone for a while
+the client is told for how long. An SDK is told to try again where only limits stand in the way, not in an outage.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.errors import BadRequest, Failure, Forbidden, GatewayError, NotFound, RateLimited, Unavailable
+from gateway.reliability.failures import to_client
+from gateway.types import Call, Cooling, Decision, Snapshot
+
+__all__ = ["nothing_can", "only_full"]
+
+#: Verdicts that blame the request: when all of a pool say so, another deployment would not help.
+OF_THE_REQUEST: Final = frozenset({"cannot", "context_too_small"})
+#: Kinds of cooling that are a provider's limits.
+OF_LIMITS: Final = frozenset({"rate", "limit"})
+#: Kinds that somebody has to do something about.
+OF_THE_ACCOUNT: Final = frozenset({"auth", "quota"})
+#: Kinds that pass by themselves, so that trying again when told to is right.
+OF_LOAD: Final = OF_LIMITS | {"full"}
+
+
+def only_full(decision: Decision) -> bool:
+    """Whether something could serve as soon as one of the requests under way has ended."""
+    return any(v.why is not None and v.why.code == "cooling" and v.why.args[0] == "full" for v in decision.verdicts)
+
+
+def nothing_can(decision: Decision, call: Call, snapshot: Snapshot) -> GatewayError:
+    """The error for a decision without tries."""
+    name = f"{call.model[:64]!r}"
+    reasons = {v.why.code for v in decision.verdicts if v.why is not None}
+    if not reasons:
+        return NotFound(f"No route takes this request for {name}.", code="no_route", param="model")
+    if "cooling" in reasons:
+        names = [v.deployment for v in decision.verdicts if v.why is not None and v.why.code == "cooling"]
+        return _left_alone([snapshot.cooling[n] for n in names], name, snapshot.at)
+    codes = reasons - {"not_allowed_to_key"}
+    if not codes:
+        return Forbidden(f"The key may use none of the deployments of {name}.", code="model_not_allowed", param="model")
+    if codes <= OF_THE_REQUEST:
+        code = "context_length_exceeded" if codes == {"context_too_small"} else "unsupported_request"
+        return BadRequest(f"No deployment of {name} can serve this request.", code=code, param="messages")
+    return Unavailable(f"No deployment can serve {name} now.", code="no_deployment")
+
+
+def _left_alone(cooling: list[Cooling], name: str, now: float) -> GatewayError:
+    """All that could serve is left alone: for a limit of its provider where it is only that, else for an outage."""
+    wait = max(0.0, min(c.until_at for c in cooling) - now)
+    kinds = {c.kind for c in cooling}
+    error: GatewayError
+    if len(kinds) == 1 and kinds <= OF_THE_ACCOUNT:
+        return to_client(Failure(kinds.pop(), "its keys are left alone"))  # type: ignore[arg-type]
+    if kinds <= OF_LIMITS:
+        said = f"All deployments of {name} are at their provider's rate limit; try again in {wait:.1f} s."
+        error = RateLimited(said, code="upstream_rate_limited", retry_after_s=wait)
+    elif kinds == {"full"}:
+        said = f"All deployments of {name} are busy; try again shortly."
+        error = Unavailable(said, code="overloaded", retry_after_s=wait)
+    else:
+        why = ", ".join(sorted(kinds))
+        said = f"All deployments of {name} are left alone after failures ({why}); the next is asked in {wait:.1f} s."
+        error = Unavailable(said, code="no_deployment", retry_after_s=wait)
+    error.should_retry = kinds <= OF_LOAD
+    return error

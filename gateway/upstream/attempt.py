@@ -1,0 +1,270 @@
+"""One try at a provider: send, read, and say what came. Read next: run.py, which decides on tries.
+
+A client that wants a whole answer is served from a stream as well wherever that loses nothing: only a stream shows
+whether a provider is at work, so that a silent one is left after seconds and not after minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.errors import Failure, Timeout, TransportError
+from gateway.providers.protocol import Answer, Feed
+from gateway.providers.streamable import streamable
+from gateway.reliability.attempts import Start
+from gateway.story import Story
+from gateway.types import Call, Timeouts, WireRequest
+from gateway.upstream.care import Care, Leave
+from gateway.upstream.delivery import Delivery
+from gateway.upstream.meaning import meaning
+from gateway.upstream.rescue import Rescue
+from gateway.upstream.targets import Target
+from gateway.upstream.transport import Response
+
+__all__ = ["Current", "Trial"]
+
+#: The most of an error answer that is read, in bytes.
+ERROR_BODY: Final = 256 * 1024
+
+#: How long usage and ``[DONE]`` may take after the finish reason, in seconds; without them the answer is whole too.
+AFTER_FINISH_S: Final = 2.0
+#: How long the end of a stream may lag behind its last event before its connection is given up, in seconds.
+LINGER_S: Final = 0.5
+#: Headers in which providers name a request; the first that is there is kept.
+REQUEST_IDS: Final = frozenset(
+    b"x-request-id request-id apim-request-id x-amzn-requestid mistral-correlation-id x-generation-id".split()
+)
+
+
+class Current(Struct, eq=False):
+    """One try while it runs. Times are monotonic seconds. ``call`` is what it asks where that is not the client's."""
+
+    start: Start
+    target: Target
+    leave: Leave
+    started_at: float
+    status: int | None = None
+    first_at: float | None = None
+    said: Answer | Feed | None = None
+    request_id: str | None = None
+    call: Call | None = None
+
+
+class Trial:
+    """Makes the tries of one request."""
+
+    def __init__(
+        self,
+        call: Call,
+        care: Care,
+        story: Story,
+        clock: Callable[[], float],
+        deadline_at: float,
+        *,
+        auto: bool,
+        won: Callable[[Current], None],
+    ) -> None:
+        self._call = call
+        self._care = care
+        self._story = story
+        self._clock = clock
+        self._deadline_at = deadline_at
+        self._from_streams = auto and not call.stream and streamable(call)
+        self._won = won
+
+    async def whole(self, current: Current) -> Answer | Failure:
+        """A whole answer."""
+        try:
+            return await (self._collected(current) if self._may_stream(current) else self._in_one(current))
+        except TransportError as error:
+            return self._meaning(error, current)
+
+    async def relay(self, current: Current, delivery: Delivery, rescue: Rescue) -> Failure | None:
+        """A stream, handed on as it comes; None when it is complete."""
+        try:
+            return await self._relayed(current, delivery, rescue)
+        except TransportError as error:
+            return self._meaning(error, current)
+
+    # --- the ways of answering ----------------------------------------------------------------------------------
+
+    async def _in_one(self, current: Current) -> Answer | Failure:
+        timeouts = current.target.deployment.account.timeouts
+        response = await self._send(current, timeouts.first_byte, stream=False)
+        try:
+            body = await self._body(response, current)
+            if not 200 <= response.status < 300:
+                return current.target.protocol.fault(response.status, response.headers, body, current.target.deployment)
+            arrived = self._clock()
+            answer = current.target.protocol.parse(body, self._call, current.target.deployment)
+            if isinstance(answer, Answer):
+                current.said, self._story.answered_at = answer, arrived
+                self._won(current)
+            return answer
+        finally:
+            response.close()
+
+    async def _collected(self, current: Current) -> Answer | Failure:
+        limit = self._first_token_s(current)
+        response = await self._send(current, limit, stream=True)
+        leave = response.close
+        try:
+            if not 200 <= response.status < 300:
+                refusal = await self._refusal(response, current)
+                if not refuses_to_stream(refusal):
+                    return refusal
+            else:
+                feed = current.target.protocol.collect(self._call, current.target.deployment)
+                current.said = feed
+                failure = await self._pump(response, feed, current, current.started_at + limit, None)
+                if failure is not None:
+                    return failure
+                leave = partial(response.finish, LINGER_S)
+                assert feed.answer is not None
+                current.said, self._story.answered_at = feed.answer, self._clock()
+                return feed.answer
+        finally:
+            leave()
+        self._care.refused_to_stream(current.target.deployment)
+        return await self._in_one(current)
+
+    async def _relayed(self, current: Current, delivery: Delivery, rescue: Rescue) -> Failure | None:
+        deployment = current.target.deployment
+        call, feed = rescue.leg(current, self._call)
+        current.call = call
+        limit = self._first_token_s(current)
+        response = await self._send(current, limit, stream=None)
+        leave = response.close
+        try:
+            if not 200 <= response.status < 300:
+                return await self._refusal(response, current)
+            current.said = feed = feed or current.target.protocol.feed(call, deployment)
+            failure = await self._pump(response, feed, current, current.started_at + limit, delivery)
+            if failure is None:
+                # The last event has been read; the end of the body itself may lag behind it.
+                leave = partial(response.finish, LINGER_S)
+            return failure
+        finally:
+            leave()
+
+    async def _pump(
+        self, response: Response, feed: Feed, current: Current, content_by: float, delivery: Delivery | None
+    ) -> Failure | None:
+        """Events from the provider, handed to the client if one is to have them: none before the first content."""
+        timeouts = current.target.deployment.account.timeouts
+        held: list[bytes] = []
+        now = self._clock()
+        while True:
+            if feed.complete:
+                limit = AFTER_FINISH_S
+            elif current.first_at is None:
+                limit = content_by - now
+            else:
+                limit = min(timeouts.stall, content_by - now)
+            try:
+                data = await response.next(self._within(current, limit, now))
+            except TransportError as error:
+                if not feed.complete:
+                    return self._meaning(error, current)
+                data = b""
+            now = self._clock()
+            piece = feed.feed(data) if data else feed.close()
+            if piece.content:
+                content_by = now + timeouts.no_content
+            first = current.first_at is None and (piece.content or piece.done)
+            if first:
+                self._first(current, now)
+            if delivery is not None and piece.data:
+                held.append(piece.data)
+                if current.first_at is not None:
+                    await delivery.write(b"".join(held) if len(held) > 1 else held[0])
+                    held.clear()
+            if piece.failure is not None or piece.done:
+                return piece.failure
+
+    def _first(self, current: Current, now: float) -> None:
+        current.first_at = now
+        if self._story.answered_at is None:
+            self._story.answered_at = now
+        self._won(current)
+        current.leave.content(now)
+
+    # --- parts --------------------------------------------------------------------------------------------------
+
+    def _may_stream(self, current: Current) -> bool:
+        target = current.target
+        return self._from_streams and target.protocol.aggregates and self._care.streams(target.deployment)
+
+    def _first_token_s(self, current: Current) -> float:
+        deployment = current.target.deployment
+        timeouts = deployment.account.timeouts
+        assert self._story.features is not None
+        limit = timeouts.first_token
+        if limit is None:
+            limit = self._care.first_token_s(deployment, self._story.features, self._clock())
+        return min(limit, timeouts.first_byte)
+
+    async def _send(self, current: Current, first_byte_s: float, *, stream: bool | None) -> Response:
+        target = current.target
+        endpoint = target.endpoints[current.leave.key]
+        body = target.protocol.render(current.call or self._call, target.deployment, stream=stream)
+        response = await target.transport.send(WireRequest(endpoint, body), self._timeouts(current, first_byte_s))
+        current.status = response.status
+        headers = response.headers
+        current.leave.answered(headers, self._clock())
+        current.request_id = next(
+            (value.decode("latin-1")[:100] for name, value in headers if name in REQUEST_IDS), None
+        )
+        return response
+
+    async def _refusal(self, response: Response, current: Current) -> Failure:
+        body = await self._body(response, current)
+        return current.target.protocol.fault(response.status, response.headers, body, current.target.deployment)
+
+    async def _body(self, response: Response, current: Current) -> bytes:
+        """The whole body, or as much of an error's as anybody needs; the plan's deadline holds for trickles too."""
+        stall = current.target.deployment.account.timeouts.stall
+        parts = []
+        size = 0
+        while data := await response.next(self._within(current, stall, self._clock())):
+            parts.append(data)
+            size += len(data)
+            if response.status >= 300 and size > ERROR_BODY:
+                break
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _left(self, current: Current, now: float) -> float:
+        """Seconds until this try must be over: its own time, or that of the whole plan."""
+        own_end = current.started_at + current.target.deployment.account.timeouts.total
+        return min(own_end, self._deadline_at) - now
+
+    def _within(self, current: Current, limit: float, now: float) -> float:
+        left = min(limit, self._left(current, now))
+        if left <= 0:
+            raise Timeout("no complete answer in the time allowed", "stall")
+        return left
+
+    def _timeouts(self, current: Current, first_byte_s: float) -> Timeouts:
+        """The account's, or less where the time of the try ends sooner."""
+        usual, left = current.target.deployment.account.timeouts, self._left(current, self._clock())
+        if left >= usual.connect + first_byte_s and first_byte_s == usual.first_byte:
+            return usual
+        left = max(left, 0.001)
+        return replace(usual, connect=min(usual.connect, left), first_byte=min(first_byte_s, left))
+
+    def _meaning(self, error: TransportError, current: Current) -> Failure:
+        return meaning(
+            error, status=current.status, reading=current.said is not None, content=current.first_at is not None
+        )
+
+
+def refuses_to_stream(failure: Failure) -> bool:
+    """Whether a refusal is about the stream that was asked for rather than about the request."""
+    if failure.kind != "client":
+        return False
+    return failure.param in ("stream", "stream_options") or "stream" in failure.message.lower()

@@ -1,0 +1,88 @@
+"""What has gone out to a streaming client, over all tries of its request. Read next: run.py, which fills it.
+
+Nothing of an answer goes out before its first content. A comment, which keeps the connections on the way open, goes
+out after a while without any: it commits the status, so that an error can only come within the stream from then on,
+but no content, so that another try can still make everything good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from gateway.story import Story
+
+__all__ = ["Client", "Delivery"]
+
+KEEP_ALIVE: Final = b": keep-alive\n\n"
+
+
+class Client(Protocol):
+    """Where a stream goes. ``begin`` sends the head; ``write`` waits while the client is slow."""
+
+    async def begin(self, story: Story) -> None:
+        """Send the head."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Whole events, or a comment."""
+        ...
+
+
+class Delivery:
+    """One client's stream. ``committed`` says that content has gone out, ``begun`` that the head has."""
+
+    __slots__ = (
+        "_client",
+        "_clock",
+        "_comment",
+        "_every_s",
+        "_loop",
+        "_story",
+        "_timer",
+        "_written_at",
+        "begun",
+        "committed",
+    )
+
+    def __init__(self, client: Client, story: Story, clock: Callable[[], float], keep_alive_s: float) -> None:
+        self.begun = self.committed = False
+        self._client = client
+        self._story = story
+        self._clock = clock
+        self._every_s = keep_alive_s
+        self._written_at = clock()
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(keep_alive_s, self._wake)
+
+    async def write(self, data: bytes) -> None:
+        """Whole events: with the first content of an answer all that came before it, then more of it."""
+        self._written_at = self._clock()
+        if not self.committed:
+            self.committed = True
+            self._story.delivered_at = self._written_at
+            await self._begin()
+        await self._client.write(data)
+
+    def close(self) -> None:
+        """No more keep-alives."""
+        self._timer.cancel()
+
+    def _wake(self) -> None:
+        quiet = self._clock() - self._written_at
+        if quiet < self._every_s:
+            self._timer = self._loop.call_later(self._every_s - quiet, self._wake)
+            return
+        self._timer = self._loop.call_later(self._every_s, self._wake)
+        self._comment = self._loop.create_task(self._keep_alive())
+
+    async def _keep_alive(self) -> None:
+        self._written_at = self._clock()
+        await self._begin()
+        await self._client.write(KEEP_ALIVE)
+
+    async def _begin(self) -> None:
+        if not self.begun:
+            self.begun = True
+            await self._client.begin(self._story)
