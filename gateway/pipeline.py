@@ -14,17 +14,19 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.admission import Admission, Priority
+from gateway.cache.stale import Stale, key_of
 from gateway.errors import Failure, Forbidden, GatewayError, NotFound, Unauthorized
 from gateway.health.health import Health
 from gateway.intent import features
 from gateway.intent.classify import Classifier
 from gateway.keys import identify
-from gateway.policy.decide import decide
+from gateway.policy.decide import DIRECT_POLICY, decide
 from gateway.policy.match import AUTO, knows
 from gateway.providers.protocol import Answer
+from gateway.providers.stream import as_stream
 from gateway.refusal import nothing_can, only_full
 from gateway.story import Story
-from gateway.types import Asked, Call, Caller, Decision, Exchange, Features, Snapshot, World
+from gateway.types import Asked, Call, Caller, Decision, Exchange, Features, Policy, Snapshot, World
 from gateway.upstream.run import Run
 from gateway.upstream.targets import Target, make_ready
 from gateway.upstream.transport import Transport
@@ -61,6 +63,11 @@ class Conversation(Protocol):
     @property
     def priority(self) -> Priority:
         """How urgent it is."""
+        ...
+
+    @property
+    def started(self) -> bool:
+        """Whether the head of an answer has gone out."""
         ...
 
     async def read(self, world: World) -> Call:
@@ -113,6 +120,7 @@ class Pipeline:
         self.admission = admission
         self.refreshed_at = clock()
         self._turn = 0
+        self._stale = Stale()
         self._record = record
         self._clock = clock
         self._wall = wall
@@ -138,7 +146,8 @@ class Pipeline:
             story.error, story.status = error, error.status
             if isinstance(error, Unauthorized):
                 self._refused(error.code or "unauthorized")
-            await conversation.refuse(error, story)
+            if not await self._degrade(error, conversation, story):
+                await conversation.refuse(error, story)
         except asyncio.CancelledError:
             story.cancelled, story.status = True, 499
             raise
@@ -158,6 +167,8 @@ class Pipeline:
         if not call.stream:
             answer = await run.json()
             story.status, story.delivered_at = 200, self._clock()
+            if _policy_of(decision, live.world).degrade_s is not None:
+                self._stale.keep(key_of(call, story.caller), answer.body, story.delivered_at)
             await conversation.answer(answer, story)
             return
         streamed = await run.stream(conversation)
@@ -178,10 +189,33 @@ class Pipeline:
             if not only_full(decision) or not await self.admission.for_room(priority, until_at):
                 raise nothing_can(decision, asked.call, snapshot)
 
+    async def _degrade(self, error: GatewayError, conversation: Conversation, story: Story) -> bool:
+        """Nothing could serve: hand out an earlier answer to the same request, where its route keeps any."""
+        call, decision = story.call, story.decision
+        if call is None or decision is None or conversation.started or not (error.status >= 500 or error.status == 429):
+            return False
+        limit, now = _policy_of(decision, story.world).degrade_s, self._clock()
+        found = self._stale.find(key_of(call, story.caller), limit, now) if limit is not None else None
+        if found is None:
+            return False
+        story.stale_s, story.status, story.delivered_at = found[0], 200, now
+        if not call.stream:
+            await conversation.answer(Answer(found[1], None, None, None, 0), story)
+            return True
+        await conversation.begin(story)
+        await conversation.write(as_stream(found[1], usage=call.include_usage))
+        await conversation.end(None, story)
+        return True
+
     def _look_around(self, features: Features) -> Snapshot:
         now = self._clock()
         self._turn += 1
         return Snapshot(now, self.health.cooling(features, now), self.health.load(now), self._turn)
+
+
+def _policy_of(decision: Decision, world: World) -> Policy:
+    """The policy of the route that was decided on; one without any extras where there was none."""
+    return next((route.policy for route in world.routes if route.name == decision.route), DIRECT_POLICY)
 
 
 def admit(call: Call, caller: Caller, world: World) -> None:

@@ -31,6 +31,7 @@ class Story(Struct, eq=False):
 
     ``tries`` have been started, ``attempts`` have ended. ``answered_at`` is when the answer came from the provider (a
     stream: its first content), ``delivered_at`` when it went out.
+    ``stale_s`` is how old the answer is that was kept and handed out instead of ``error``.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Story(Struct, eq=False):
     error: GatewayError | None = None
     broken: Failure | None = None
     cancelled: bool = False
+    stale_s: float | None = None
 
     def cost(self) -> int | None:
         """Micro-dollars of all attempts so far; None as soon as one that was charged has no known price."""
@@ -90,6 +92,8 @@ class Story(Struct, eq=False):
             return "cancelled"
         if self.broken is not None:
             return "timeout" if self.broken.kind in ("stall", "silent") else "upstream_error"
+        if self.stale_s is not None:
+            return "degraded"
         if self.error is None:
             return "fallback_ok" if any(a.failure is not None for a in self.attempts) else "ok"
         if isinstance(self.error, UpstreamFailed) and self.status >= 500 and self.status != 504:

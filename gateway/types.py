@@ -250,7 +250,8 @@ class Policy(Struct, frozen=True, eq=False):
 
     ``fallback`` deployments are tried, in the order given, only when the pool has failed. ``attempts`` bounds all
     tries of a request, ``same_target`` the extra ones at one deployment, ``total_s`` is their common deadline.
-    ``rescue`` says what is done about a stream that breaks off after its content has begun to go out.
+    ``rescue`` says what is done about a stream that breaks off after its content has begun to go out. When nothing
+    can serve, an earlier answer to the same request may be at most ``degrade_s`` old; None: none is kept.
     """
 
     pool: tuple[str, ...]
@@ -263,6 +264,7 @@ class Policy(Struct, frozen=True, eq=False):
     backoff: Backoff = Backoff()
     rescue: Rescue = "continue"
     hedge: Hedge | None = None
+    degrade_s: float | None = None
 
 
 class Route(Struct, frozen=True, eq=False):
@@ -675,6 +677,7 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
 OUTCOMES: Final = (
     "ok",
     "fallback_ok",
+    "degraded",
     "client_error",
     "rate_limited",
     "upstream_error",

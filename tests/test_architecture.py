@@ -18,7 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"money"}),
     frozenset({"story"}),
     frozenset({"intent", "policy", "reliability", "providers", "data"}),
-    frozenset({"config", "keys", "state", "telemetry", "upstream", "offline", "testing"}),
+    frozenset({"cache", "config", "keys", "state", "telemetry", "upstream", "offline", "testing"}),
     frozenset({"health", "admission", "refusal"}),
     frozenset({"pipeline"}),
     frozenset({"api"}),

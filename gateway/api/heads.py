@@ -29,6 +29,8 @@ def about(story: Story) -> Headers:
     )
     if story.delivered_at is not None:
         head.append((b"x-gateway-overhead-ms", b"%.3f" % (story.overhead_s(story.delivered_at) * 1000)))
+    if story.stale_s is not None:
+        head.append((b"x-gateway-degraded", b"stale; age=%d" % story.stale_s))
     if story.call is not None and (story.error is not None or not story.call.stream):
         cost = story.cost()
         head.append((b"x-gateway-cost-usd", usd(cost).encode() if cost is not None else b"unknown"))

@@ -120,6 +120,7 @@ def _policy(entry: PolicyEntry, draft: Draft) -> Policy:
         total_s=entry.timeout,
         backoff=Backoff(retry.base, retry.base_rate_limited, retry.cap, retry.retry_after_max),
         rescue=entry.rescue,
+        degrade_s=entry.degrade.max_age if entry.degrade is not None else None,
         hedge=Hedge(entry.hedge.after, entry.hedge.extra) if entry.hedge is not None else None,
     )
 

@@ -21,6 +21,7 @@ __all__ = [
     "BreakerEntry",
     "Capability",
     "Config",
+    "DegradeEntry",
     "DeploymentEntry",
     "HedgeEntry",
     "IntentEntry",
@@ -299,6 +300,12 @@ class HedgeEntry(Entry):
     extra: Number = Field(default=0.02, gt=0, le=1, description="The share of requests that is hedged at most.")
 
 
+class DegradeEntry(Entry):
+    """The last good answer to the very same request of the same caller, flagged, when nothing else can serve."""
+
+    max_age: Duration = Field(default=3600.0, gt=0, description="How old it may be.")
+
+
 class PolicyEntry(Entry):
     """Which deployments may serve, in what order, and how hard to try."""
 
@@ -314,6 +321,9 @@ class PolicyEntry(Entry):
         default="continue",
         description="What is done about a stream that breaks off: `continue` lets a deployment with `prefill` go on; "
         "`splice` lets any other answer anew too, where that begins with the very same text; `off` tells the client.",
+    )
+    degrade: DegradeEntry | None = Field(
+        default=None, description="An earlier answer to the same request, for when nothing can serve."
     )
     hedge: HedgeEntry | None = Field(default=None, description="A second try beside a slow first one.")
 

@@ -30,11 +30,12 @@ from gateway.types import (
     World,
 )
 
-__all__ = ["DIRECT", "decide"]
+__all__ = ["DIRECT", "DIRECT_POLICY", "decide"]
 
 #: The route of requests whose client named a deployment itself.
 DIRECT: Final = "direct"
-_DIRECT_POLICY: Final = Policy(pool=(), strategy=Ordered())
+#: What holds for requests that go to no route.
+DIRECT_POLICY: Final = Policy(pool=(), strategy=Ordered())
 _IDLE: Final = Burden()
 _STANDBY: Final = Reason("standby")
 _TWO: Final = 2
@@ -71,7 +72,7 @@ def decide(asked: Asked, world: World, snapshot: Snapshot) -> Decision:
     """
     chosen = choose(world, asked)
     if chosen.forced is not None:
-        ranking = _rank((chosen.forced.name,), asked, world, _DIRECT_POLICY, snapshot, _named)
+        ranking = _rank((chosen.forced.name,), asked, world, DIRECT_POLICY, snapshot, _named)
         return _decision(asked, world, ranking, route=DIRECT, reason="forced_by_client")
     if chosen.route is None:
         return _decision(asked, world, _NOBODY, route="", reason="default")
@@ -200,7 +201,7 @@ def _decision(
     *,
     route: str,
     reason: str,
-    policy: Policy = _DIRECT_POLICY,
+    policy: Policy = DIRECT_POLICY,
     standby: _Ranking = _NOBODY,
 ) -> Decision:
     plan = write_out(ranking.order, standby.order, policy, _spare_keys((*ranking.order, *standby.order), world))

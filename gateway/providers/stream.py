@@ -24,7 +24,7 @@ from gateway.reliability.failures import classify
 from gateway.reliability.said import said
 from gateway.types import Call, Deployment, Usage
 
-__all__ = ["Sink", "Stream"]
+__all__ = ["Sink", "Stream", "as_stream"]
 
 DONE: Final = b"[DONE]"
 BEFORE: Final = b"data: "
@@ -359,6 +359,19 @@ def as_chunk(body: Body) -> Body:
     for choice in choices:
         choice["delta"] = choice.pop("message")
     return {**body, "object": "chat.completion.chunk", "choices": choices}
+
+
+def as_stream(answer: bytes, *, usage: bool) -> bytes:
+    """A whole valid answer as the events of a stream: one chunk with all of it, and the usage where that is wanted."""
+    body = as_chunk(msgspec.json.decode(answer))
+    counted = body.pop("usage", None)
+    for choice in body["choices"]:
+        for index, call in enumerate(calls(choice["delta"])):
+            call["index"] = index
+    events = [msgspec.json.encode(body)]
+    if usage and counted is not None:
+        events.append(msgspec.json.encode({**body, "choices": [], "usage": counted}))
+    return framed(events)
 
 
 def fault_in(body: Body) -> Failure | None:

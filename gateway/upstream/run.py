@@ -70,7 +70,7 @@ class Run:
         """The first whole answer. Raises UpstreamFailed when the plan is spent, Unavailable when nothing began."""
         done = await self._carry_out(self._trial.whole)
         if isinstance(done, Failure):
-            raise to_client(done)
+            raise self._given_up(done)
         return done
 
     async def stream(self, client: Client) -> Streamed:
@@ -84,7 +84,13 @@ class Run:
             return Streamed()
         if delivery.committed:
             return Streamed(self._rescue.broken or done)
-        raise to_client(done)
+        raise self._given_up(done)
+
+    def _given_up(self, failure: Failure) -> GatewayError:
+        """The plan is spent. Of several rate limits the one that ends first is when to come again."""
+        waits = [a.failure.retry_after_s for a in self._story.attempts if a.failure and a.failure.kind == "rate"]
+        known = [wait for wait in waits if wait is not None]
+        return to_client(failure, retry_after_s=min(known) if failure.kind == "rate" and known else None)
 
     # --- the loop -----------------------------------------------------------------------------------------------
 
