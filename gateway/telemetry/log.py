@@ -29,6 +29,7 @@ _LEVEL_OF_OUTCOME: Final[dict[str, Level]] = {
     "client_error": "info",
     "cancelled": "info",
     "fallback_ok": "warning",
+    "degraded": "warning",
     "rate_limited": "warning",
     "shed": "warning",
     "upstream_error": "error",

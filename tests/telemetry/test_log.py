@@ -74,6 +74,7 @@ def test_the_level_follows_the_outcome_and_every_outcome_has_one() -> None:
     assert levels == {
         "ok": "info",
         "fallback_ok": "warning",
+        "degraded": "warning",
         "client_error": "info",
         "rate_limited": "warning",
         "upstream_error": "error",
