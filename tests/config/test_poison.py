@@ -311,6 +311,11 @@ WARNINGS = {
          "{pool: [a], fallback: [b]}}]"),
         "7:40: warning: all of route 'r' is run by openai, and fails when it does",
     ),
+    "one company in the pool": (
+        ("{provider: gpu, model: llama, weight: 0}", "{provider: openai, model: gpt-4o}\nroutes: [{name: r, policy: "
+         "{pool: [a, b]}}]"),
+        "7:29: warning: all of route 'r' is run by openai, and fails when it does",
+    ),
     "administration for all": (
         "server: {admin_host: 0.0.0.0}",
         "9:10: warning: administration listens on 0.0.0.0 without a token",

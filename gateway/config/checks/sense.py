@@ -61,11 +61,13 @@ def fallbacks(draft: Draft) -> Iterator[Finding]:
             if route.policy.pool is not None and name in pool:
                 message = f"{name!r} is in the pool already: it does not wait for the pool to fail"
                 yield Finding((*path, place), message, "remove it from one of the two", "warning")
-        names = {name for name in (*pool, *route.policy.fallback) if name in draft.deployments}
-        companies = {draft.deployments[name].account.company for name in names}
-        if route.policy.fallback and len(companies) == 1 and None not in companies:
+        chain = [name for name in (*pool, *route.policy.fallback) if name in draft.deployments]
+        companies = {d.account.company for name in chain if not (d := draft.deployments[name]).simulated}
+        written = route.policy.fallback or route.policy.pool is not None
+        if written and len(chain) > 1 and len(companies) == 1 and None not in companies:
             message = f"all of route {route.name!r} is run by {companies.pop()}, and fails when it does"
-            yield Finding(path, message, "add a deployment of another company", "warning")
+            where = path if route.policy.fallback else (*path[:-1], "pool")
+            yield Finding(where, message, "add a deployment of another company", "warning")
 
 
 def addresses(draft: Draft) -> Iterator[Finding]:
