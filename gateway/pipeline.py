@@ -162,7 +162,14 @@ class Pipeline:
     async def _act(self, call: Call, decision: Decision, live: Live, story: Story, conversation: Conversation) -> None:
         reliability = live.world.reliability
         run = Run(
-            call, decision, live.targets, story=story, care=self.health, reliability=reliability, clock=self._clock
+            call,
+            decision,
+            live.targets,
+            live.world.deployments,
+            story=story,
+            care=self.health,
+            reliability=reliability,
+            clock=self._clock,
         )
         if not call.stream:
             answer = await run.json()

@@ -67,6 +67,8 @@ class Attempts:
 
     def first(self, now: float) -> Start | Stop:
         """The first try of the plan."""
+        if self._left and not self._left[0].wait_s and now < self.deadline_at:
+            return self._take(0, now)
         return self._start(self._others(()), now, None)
 
     def failed(self, failure: Failure, now: float, *, other_key: bool = False, may_retry: bool = True) -> Start | Stop:

@@ -18,7 +18,7 @@ from gateway.providers.protocol import Answer
 from gateway.reliability.attempts import Attempts, Start, Stop
 from gateway.reliability.failures import to_client
 from gateway.story import Story, micros
-from gateway.types import BYTES_PER_TOKEN, Attempt, Call, Decision, Reliability, Usage
+from gateway.types import BYTES_PER_TOKEN, Attempt, Call, Decision, Deployment, Reliability, Usage
 from gateway.upstream.attempt import Current, Trial
 from gateway.upstream.care import Care
 from gateway.upstream.delivery import Client, Delivery
@@ -45,6 +45,7 @@ class Run:
         call: Call,
         decision: Decision,
         targets: Mapping[str, Target],
+        deployments: Mapping[str, Deployment],
         *,
         story: Story,
         care: Care,
@@ -60,7 +61,6 @@ class Run:
         self._racing: dict[Start, asyncio.Task[Any]] = {}
         self._rescue = Rescue(plan.rescue, call, targets, care)
         self._delivery: Delivery | None = None
-        deployments = {t.deployment: targets[t.deployment].deployment for t in plan.tries}
         self._attempts = Attempts(plan, deployments, decision.seed, clock(), until=call.deadline_at)
         self._trial = Trial(
             call, care, story, clock, self._attempts.deadline_at, auto=reliability.stream == "auto", won=self._won
