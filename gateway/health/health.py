@@ -155,7 +155,7 @@ class Health:
         if not lane.load.room(now):
             self._watch(lane)
             return None
-        need = lane.need(features)
+        need = lane.need(features) if lane.metered else _NO_NEED
         ticket = lane.breaker.begin(now)
         if ticket is None:
             return None
@@ -398,5 +398,6 @@ def _key_name(deployment: Deployment, n: int) -> str:
     return f"{account.name}#{hashlib.sha256(account.keys[n].reveal().encode()).hexdigest()[:8]}"
 
 
+_NO_NEED: Final = Need()
 _NOTHING: Final[Mapping[str, Cooling]] = {}
 _NO_LOAD: Final[Mapping[str, Burden]] = {}

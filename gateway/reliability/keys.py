@@ -112,6 +112,8 @@ class KeyRing:
         until ``ok`` or ``failed`` says how that went.
         """
         self._seen_at = now
+        if len(self._cooling) == 1 and not self.parking.keys[0].strikes:
+            return 0 if self._cooling[0].until_at <= now and wait_of(0) <= 0.0 else None
         able = [i for i in range(len(self._cooling)) if self.can(i, now) and wait_of(i) <= 0.0]
         if not able:
             return None
