@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load_text
+from gateway.testing.wall.caller import Caller
 from gateway.testing.wall.command import add_arguments
 from gateway.testing.wall.own import NotServing, config, own_gateway
 from gateway.testing.wall.scenarios import FALLBACKS, PROFILES, SCENARIOS
@@ -68,7 +69,24 @@ async def test_a_gateway_that_does_not_start_says_why() -> None:
             pass
 
 
-@pytest.mark.parametrize("arguments", [["--only", "s99"], ["--repeat", "0"], ["--at-once", "x"]])
+async def test_headers_tell_a_gateway_what_is_asked_for_and_what_it_falls_back_to() -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    told = parser.parse_args(["--header", 'x-config: {"to": ["{model}", "{fallback}"]}', "--header", "x-empty:"])
+    async with Wall(PROFILES["fast"]) as wall, Caller(wall.url, headers=dict(told.header)) as caller:
+        for model in ("s03", "s14", "healthy"):
+            await caller.ask(model, "Say", stream=False, limit_s=5)
+        heard = [(request.headers["x-config"], request.headers["x-empty"]) for request in wall.requests]
+    assert heard == [
+        ('{"to": ["s03", "fb-ok"]}', ""),
+        ('{"to": ["s14", "fb-no-prefill"]}', ""),
+        ('{"to": ["healthy", "fb-ok"]}', ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--header", "novalue"], ["--only", "s99"], ["--repeat", "0"], ["--at-once", "x"]]
+)
 def test_a_wrong_call_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)

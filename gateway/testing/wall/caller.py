@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from types import TracebackType
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
+from typing import Any, Final
 
 import httpx2
 
 from gateway.testing.wall.reading import Events, Reading
-from gateway.testing.wall.scenarios import TOOL
+from gateway.testing.wall.scenarios import SCENARIOS, TOOL
 from gateway.testing.wall.seen import Ending, Heard
 
 __all__ = ["Caller"]
+
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Caller:
@@ -24,10 +27,14 @@ class Caller:
 
     async with Caller("http://127.0.0.1:8080/v1") as caller:
         heard = await caller.ask("s01", "Explain …", stream=True, limit_s=20)
+
+    ``headers`` go with every call, for gateways that are configured by the request: ``{model}`` in a value is what is
+    asked for, ``{fallback}`` what it falls back to.
     """
 
-    def __init__(self, base_url: str, key: str = "none") -> None:
+    def __init__(self, base_url: str, key: str = "none", headers: Mapping[str, str] = NO_HEADERS) -> None:
         self._url = f"{base_url.rstrip('/')}/chat/completions"
+        self._headers = headers
         self._http = httpx2.AsyncClient(
             headers={"authorization": f"Bearer {key}", "accept-encoding": "identity"},
             limits=httpx2.Limits(max_connections=None),
@@ -73,7 +80,8 @@ class Caller:
         )
 
     async def _read(self, body: dict[str, Any], reading: Reading, timed: Timed) -> None:
-        async with self._http.stream("POST", self._url, json=body) as response:
+        headers = {name: filled(value, body["model"]) for name, value in self._headers.items()}
+        async with self._http.stream("POST", self._url, json=body, headers=headers) as response:
             reading.status = response.status_code
             if not 200 <= response.status_code < 300:
                 reading.refusal(response.status_code, await response.aread())
@@ -109,6 +117,12 @@ def ending(reading: Reading) -> tuple[Ending, str]:
     if reading.error is not None:
         return "error", reading.error
     return ("whole", "") if reading.missing is None else ("cut", reading.missing)
+
+
+def filled(value: str, model: str) -> str:
+    """A header's value for a call of that model."""
+    fallback = SCENARIOS[model].fallback if model in SCENARIOS else "fb-ok"
+    return value.replace("{model}", model).replace("{fallback}", fallback)
 
 
 def body(model: str, question: str, *, stream: bool, tool: bool) -> dict[str, Any]:

@@ -31,6 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("--against", metavar="URL", help="base URL of a gateway that has the wall behind it; else ours")
     parser.add_argument("--key", default="none", help="what it takes for an API key")
+    parser.add_argument(
+        "--header",
+        type=header,
+        action="append",
+        default=[],
+        metavar="'NAME: VALUE'",
+        help="sent with every call; {model} and {fallback} in it are filled in",
+    )
     parser.add_argument("--wall-port", type=int, metavar="N", help=f"default: {WALL_PORT}; before ours, a free one")
     parser.add_argument("--profile", choices=list(PROFILES), default="fast", help="fast divides all times by five")
     parser.add_argument("--no-stream", action="store_true", help="ask for JSON instead of streams")
@@ -49,6 +57,14 @@ def scenarios(text: str) -> list[Scenario]:
     if unknown := [name for name in ids if name not in SCENARIOS]:
         raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}; there are: {', '.join(SCENARIOS)}")
     return [SCENARIOS[name] for name in ids]
+
+
+def header(text: str) -> tuple[str, str]:
+    """Name and value. Raises ArgumentTypeError."""
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not 'name: value'")
+    return name.strip(), value.strip()
 
 
 def positive(text: str) -> int:
@@ -83,7 +99,7 @@ async def judged(arguments: argparse.Namespace) -> Sequence[Result]:
     async with (
         Wall(profile, port=port) as wall,
         before(wall, arguments.against) as url,
-        Caller(url, arguments.key) as caller,
+        Caller(url, arguments.key, dict(arguments.header)) as caller,
     ):
         suite = Suite(wall, caller, stream=not arguments.no_stream, at_once=arguments.at_once)
         how = "JSON" if arguments.no_stream else "streams"
