@@ -7,7 +7,7 @@ RUN_STAMP  := $(VENV)/.run-installed
 TEST_STAMP := $(VENV)/.test-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults faults-full dashboards conformance replay bench soak rolling aborts format lock clean
+.PHONY: help run test faults faults-full peers dashboards conformance verdicts replay bench soak rolling aborts format lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -29,11 +29,17 @@ faults-full: $(RUN_STAMP)  ## the same at full length, as it is compared with ot
 	@$(BIN)/signalbox bench faults --profile full
 	@$(BIN)/signalbox bench faults --profile full --no-stream
 
+peers: $(TEST_STAMP)  ## put other gateways there too, each installed apart, and write the table (pip and npm; half an hour)
+	@$(BIN)/python -m bench.peers $(VENV)/peers
+
 dashboards: $(TEST_STAMP)  ## check every panel of the dashboard against a real Prometheus
 	@$(BIN)/python -m pytest tests/dashboard -rs
 
-conformance: $(TEST_STAMP)  ## ask outside judges: both majors of OpenAI's SDK, and its own tests (pip and npm fetch them)
+conformance: $(TEST_STAMP)  ## ask outside judges: OpenAI's SDK in both majors, its own tests, llmock (pip and npm fetch them)
 	@$(BIN)/python -m tests.conformance $(VENV)/conformance
+
+verdicts: $(TEST_STAMP)  ## ask only llmock, a provider that fails and judges its client (a minute)
+	@$(BIN)/python -m tests.conformance $(VENV)/conformance llmock
 
 replay: $(TEST_STAMP)  ## replay recorded provider traffic through the gateway, where it is there, and say the figures
 	@SIGNALBOX_REPLAY=all $(BIN)/python -m pytest tests/replay tests/providers/test_recordings.py -rs

@@ -1,1 +1,1 @@
-"""What others say of the gateway: both majors of OpenAI's SDK, and that SDK's own tests. Read next: checks.py."""
+"""What others say of the gateway: OpenAI's SDK in both majors, its own tests, and a provider. Read next: checks.py."""

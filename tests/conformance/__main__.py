@@ -1,6 +1,6 @@
-"""`python -m tests.conformance FOLDER`: asks every outside judge, one line each; ends with 1 when one is not content.
+"""`python -m tests.conformance FOLDER [JUDGE …]`: asks outside judges; ends with 1 when one of them is not content.
 
-Read next: checks.py and own_tests.py, the judges. FOLDER keeps what was installed for the next time.
+Read next: checks.py, own_tests.py and verdicts.py, the judges. FOLDER keeps what was installed for the next time.
 """
 
 from __future__ import annotations
@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from tests.conformance.own_tests import judge
 from tests.conformance.running import ROOT, gateway, steady
 from tests.conformance.stage import ENVIRON, stage
-from tests.conformance.workshop import Missing, Sdk, fetch_sdk, fetch_steady
+from tests.conformance.verdicts import verdicts
+from tests.conformance.workshop import Missing, Sdk, fetch_llmock, fetch_sdk, fetch_steady
 
 #: The newest release of each major when this was last looked at.
 RELEASES: Final = ("2.54.0", "3.52.0")
@@ -34,9 +36,18 @@ class Tally:
         print(f"{word:<7} {line}", flush=True)
 
 
-async def main(folder: Path) -> int:
-    """All judges. The exit status."""
+async def main(folder: Path, judges: Sequence[str]) -> int:
+    """The named judges, or all. The exit status."""
     tally = Tally()
+    for name in judges or JUDGES:
+        await JUDGES[name](folder, tally)
+    counts = tally.counts
+    print(f"{counts['ok']} ok, {counts['FAILED']} failed, {counts['skipped']} skipped")
+    return 1 if counts["FAILED"] else 0
+
+
+async def sdks(folder: Path, tally: Tally) -> None:
+    """OpenAI's SDK in its majors, and its own tests."""
     for version in RELEASES:
         try:
             sdk = await fetch_sdk(version, folder)
@@ -45,9 +56,22 @@ async def main(folder: Path) -> int:
             continue
         await promises(sdk, tally)
         await own(sdk, folder, tally)
-    counts = tally.counts
-    print(f"{counts['ok']} ok, {counts['FAILED']} failed, {counts['skipped']} skipped")
-    return 1 if counts["FAILED"] else 0
+
+
+async def provider(folder: Path, tally: Tally) -> None:
+    """llmock, as the provider."""
+    try:
+        command = await fetch_llmock(folder)
+    except Missing as why:
+        tally.say("skipped", f"llmock: {why}")
+        return
+    async for one in verdicts(command):
+        tally.say("FAILED" if one.found else "ok", f"llmock: {one.fault.name}: {one.tries} tries; {one.ended}")
+        for found in one.found:
+            print(f"        {found}", flush=True)
+
+
+JUDGES: Final[Mapping[str, Callable[[Path, Tally], Awaitable[None]]]] = {"openai": sdks, "llmock": provider}
 
 
 async def promises(sdk: Sdk, tally: Tally) -> None:
@@ -86,4 +110,4 @@ async def own(sdk: Sdk, folder: Path, tally: Tally) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(Path(sys.argv[1]).resolve())))
+    sys.exit(asyncio.run(main(Path(sys.argv[1]).resolve(), sys.argv[2:])))

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-__all__ = ["ROOT", "gateway", "steady"]
+__all__ = ["ROOT", "gateway", "llmock", "steady"]
 
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE_S: Final = 30
@@ -43,17 +43,32 @@ async def gateway(config: str, environ: Mapping[str, str]) -> AsyncIterator[str]
 @asynccontextmanager
 async def steady(command: Path, spec: Path) -> AsyncIterator[str]:
     """The mock of OpenAI's API, made from its description; gives its address."""
+    brackets = ("--validator-query-array-format=brackets", "--validator-query-object-format=brackets")
     port = free_port()
+    options = ("--host", "127.0.0.1", "--port", str(port), "--quiet", *brackets, str(spec))
+    async with served(port, "/_x-steady/health", str(command), *options) as url:
+        yield url
+
+
+@asynccontextmanager
+async def llmock(command: Path, *options: str) -> AsyncIterator[str]:
+    """A provider that fails as it is told, and judges its client; gives its address, without ``/v1``."""
+    port = free_port()
+    where = ("--host", "127.0.0.1", "--port", str(port), "--log-level", "warning")
+    async with served(port, "/health", str(command), "serve", *where, *options) as url:
+        yield url
+
+
+@asynccontextmanager
+async def served(port: int, health: str, *command: str) -> AsyncIterator[str]:
+    """A server in a process of its own, from when it is healthy until the block is left."""
     process = await asyncio.create_subprocess_exec(
-        *(str(command), "--host", "127.0.0.1", "--port", str(port), "--quiet"),
-        *("--validator-query-array-format=brackets", "--validator-query-object-format=brackets", str(spec)),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
+        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
     try:
         url = f"http://127.0.0.1:{port}"
         async with asyncio.timeout(PATIENCE_S):
-            while not await asyncio.to_thread(answers, f"{url}/_x-steady/health"):
+            while not await asyncio.to_thread(answers, url + health):
                 await asyncio.sleep(0.1)
         yield url
     finally:

@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-__all__ = ["Missing", "Sdk", "fetch_sdk", "fetch_steady"]
+__all__ = ["Missing", "Sdk", "fetch_llmock", "fetch_sdk", "fetch_steady"]
 
 TOOLS: Final = (
     "pytest==9.2.0",
@@ -24,6 +24,7 @@ TOOLS: Final = (
     "rich==15.0.0",
 )
 STEADY: Final = "@stdy/cli@0.22.2"
+LLMOCK: Final = "llmock==0.2.2"
 
 
 class Missing(Exception):
@@ -62,6 +63,16 @@ async def fetch_steady(into: Path) -> Path:
             raise Missing("there is no npm to install the mock server with")
         (into / "steady").mkdir(parents=True, exist_ok=True)
         await run("npm", "install", "--silent", "--no-audit", "--no-fund", f"--prefix={into / 'steady'}", STEADY)
+    return command
+
+
+async def fetch_llmock(into: Path) -> Path:
+    """Install the provider that judges its client. Raises Missing when pip cannot."""
+    place = into / LLMOCK
+    command = place / "bin" / "llmock"
+    if not command.exists():
+        await run(sys.executable, "-m", "venv", str(place))
+        await run(str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", LLMOCK)
     return command
 
 
