@@ -26,7 +26,8 @@ __all__ = ["Judged", "verdicts"]
 
 #: Where each provider of llmock is, on one server.
 FIRST, OTHER = "/v1", "/groq/openai/v1"
-TIMEOUTS: Final = {"connect": "1s", "first_byte": "1s", "stall": "1s", "total": "20s"}
+LIMITS: Final = ("connect", "first_byte", "first_token", "no_content", "stall")
+TIMEOUTS: Final = {**dict.fromkeys(LIMITS, "1s"), "total": "20s"}
 #: How many cases are asked at the same time: a slow machine must not look like an impatient gateway.
 AT_ONCE: Final = 6
 #: How long a client waits when it is told to, and how often.
@@ -131,7 +132,9 @@ def config_for(cases: Sequence[Case], servers: Mapping[str, str]) -> str:
 
     for case in cases:
         small = "4k" if case.fault.server == "window" else "128k"
-        policy = {"pool": [deployed(f"{case.model}.first", case.model, servers[case.fault.server] + FIRST, small)]}
+        first = deployed(f"{case.model}.first", case.model, servers[case.fault.server] + FIRST, small)
+        # llmock says the same words to the same request, so a broken stream can be gone on with by asking anew.
+        policy: dict[str, Any] = {"pool": [first], "rescue": "splice"}
         if case.way != "alone":
             path = FIRST if case.way == "another account" else OTHER
             policy["fallback"] = [deployed(f"{case.model}.second", case.model, servers["plain"] + path, "128k")]
