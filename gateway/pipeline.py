@@ -27,7 +27,7 @@ from gateway.providers.stream import as_stream
 from gateway.refusal import nothing_can, only_full
 from gateway.story import Story
 from gateway.types import Asked, Call, Caller, Decision, Exchange, Features, Policy, Snapshot, World
-from gateway.upstream.run import Run
+from gateway.upstream.run import NotBegun, Run
 from gateway.upstream.targets import Target, make_ready
 from gateway.upstream.transport import Transport
 
@@ -140,8 +140,7 @@ class Pipeline:
             admit(call, story.caller, live.world)
             asked = gather(call, story.caller, live.classifier)
             story.features, story.signals = asked.features, asked.signals
-            decision = await self._decide(asked, live, story, conversation.priority)
-            await self._act(call, decision, live, story, conversation)
+            await self._carry_out(asked, live, story, conversation)
         except GatewayError as error:
             story.error, story.status = error, error.status
             if isinstance(error, Unauthorized):
@@ -158,6 +157,15 @@ class Pipeline:
             if entered:
                 self.admission.leave()
             self._record(story.close(self._clock()))
+
+    async def _carry_out(self, asked: Asked, live: Live, story: Story, conversation: Conversation) -> None:
+        """Decide and act; once more where all that was decided on had come to be left alone in between."""
+        decision = await self._decide(asked, live, story, conversation.priority)
+        try:
+            await self._act(asked.call, decision, live, story, conversation)
+        except NotBegun:
+            decision = await self._decide(asked, live, story, conversation.priority)
+            await self._act(asked.call, decision, live, story, conversation)
 
     async def _act(self, call: Call, decision: Decision, live: Live, story: Story, conversation: Conversation) -> None:
         reliability = live.world.reliability

@@ -79,7 +79,7 @@ EXPECTED = {
     "reset_midway": (EMPTY[0], TRUNCATED, EMPTY[2], TRUNCATED),
     "stall": (STALL[0], STALLED, STALL[1], STALLED),
     "role_only": (STALL[0], SILENT[0], STALL[1], SILENT[1]),
-    "invalid_event": (EMPTY[0], WELL[1], EMPTY[2], WELL[3]),
+    "invalid_event": (EMPTY[0], OVERSIZED, EMPTY[2], OVERSIZED),
     "oversized_event": (WELL[0], OVERSIZED, WELL[2], OVERSIZED),
     "no_done": WELL,
     "no_end": WELL,

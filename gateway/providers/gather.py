@@ -17,7 +17,7 @@ from gateway.providers.joined import Joined
 from gateway.providers.protocol import Answer, Piece
 from gateway.providers.repairs import fitted
 from gateway.providers.rows import Row
-from gateway.providers.shapes import UNREADABLE, Chunk, Whole, answer_of
+from gateway.providers.shapes import UNREADABLE, Whole, answer_of
 from gateway.providers.stream import Stream
 from gateway.types import Call, Deployment
 
@@ -32,12 +32,10 @@ BLANK: Final = b" \t\r\n"
 class Gather(Stream):
     """A stream that becomes one answer. Implements protocol.Collect.
 
-    Stricter than a stream in one way: where an event before the finish reason could not be read there may be a hole in
-    the text, and whoever reads an answer as a whole could not see it. A body that begins like a JSON object is no
-    stream, and ``parse`` reads it as it reads every other answer.
+    A body that begins like a JSON object is no stream, and ``parse`` reads it as it reads every other answer.
     """
 
-    __slots__ = ("_holes", "_joined", "_parse", "_plain", "_size", "answer")
+    __slots__ = ("_joined", "_parse", "_plain", "_size", "answer")
 
     def __init__(
         self, row: Row, call: Call, deployment: Deployment, parse: Callable[[bytes], Answer | Failure]
@@ -46,7 +44,6 @@ class Gather(Stream):
         super().__init__(row, replace(call, include_usage=True), deployment, self._joined.take)
         self.answer: Answer | None = None
         self._parse = parse
-        self._holes = 0
         self._plain: bytearray | None = None
         self._size = 0
 
@@ -94,13 +91,6 @@ class Gather(Stream):
         self.finish, self.output_bytes = answer.finish, answer.output_bytes
         return Piece(content=answer.output_bytes > 0, done=True)
 
-    def _repair(self, event: bytes) -> Failure | tuple[Chunk, list[bytes]] | None:
-        skipped = self.skipped
-        result = super()._repair(event)
-        if not self.complete:
-            self._holes += self.skipped - skipped
-        return result
-
     def _with_answer(self, piece: Piece) -> Piece:
         if not piece.done:
             return piece
@@ -115,8 +105,6 @@ class Gather(Stream):
 
     def _whole(self) -> Answer | Failure:
         """The chunks as one answer, repaired as an answer of this provider would be."""
-        if self._holes:
-            return Failure(kind="garbage", message=f"{self._holes} events of the stream could not be read")
         body = self._joined.body()
         self._row.repairs.apply(body)
         try:

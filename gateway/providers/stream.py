@@ -42,7 +42,8 @@ class Stream:
 
     ``complete`` says that every choice that was begun has its finish reason: nothing but usage can still come.
     A provider that errs in one chunk errs in the next: after a repair the gate is not asked until a chunk needed none.
-    ``skipped`` counts events that could not be read and were left out. ``sink`` takes every chunk that goes out.
+    ``skipped`` counts events that are no JSON objects, left out. A chunk that cannot be read may have held a part of
+    the text, so that nothing that comes after it makes the answer whole. ``sink`` takes every chunk that goes out.
     """
 
     __slots__ = (
@@ -122,7 +123,8 @@ class Stream:
         """The provider closed: the rest, and a ``truncated`` failure when the answer was not complete."""
         if self._over:
             return Piece()
-        piece = self._read(self._splitter.close())
+        # Half an event at the end is a cut, not a chunk that cannot be read.
+        piece = self._read([event for event in self._splitter.close() if event.startswith(DONE) or decoded(event)])
         if piece.done or piece.failure is not None:
             return piece
         if not self._begun and (body := decoded(self._splitter.rest)) is not None:
@@ -211,6 +213,8 @@ class Stream:
         """An event that did not pass: the failure it is, or the chunk it becomes and the bytes to send, or nothing."""
         body = decoded(event)
         if body is None:
+            if event.lstrip().startswith(b"{") and not self.complete:
+                return Failure(kind="garbage", message="a chunk of the stream cannot be read, and what it said is lost")
             self.skipped += bool(event.strip())
             return None
         failure = fault_in(body)

@@ -116,12 +116,14 @@ class Attempts:
             self._drop(lambda t: not self._is_larger(t.deployment, deployment))
 
     def resume(self, failure: Failure, now: float, able: Callable[[str], bool]) -> Start | Stop:
-        """What follows a break after content went out: only who is ``able`` to go on, and never who broke off."""
+        """What follows a break after content went out: only who is ``able`` to go on, and who broke off last of all."""
         last = self._started[-1]
-        self._drop(lambda t: t.deployment == last or not able(t.deployment))
+        self._drop(lambda t: not able(t.deployment))
         if MEANING[failure.kind].other_target != "no":
             self.lost(failure, last)
-        return self._start(self._others(self._down), now, None)
+        others = self._others(self._down)
+        same = [i for i in others if self._left[i].deployment == last]
+        return self._start([*(i for i in others if i not in same), *same], now, None)
 
     def otherwise(self, now: float) -> Start | Stop:
         """The deployment started last will not go on from a beginning: the same again, in another way, else others."""

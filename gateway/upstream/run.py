@@ -25,7 +25,7 @@ from gateway.upstream.delivery import Client, Delivery
 from gateway.upstream.rescue import Rescue
 from gateway.upstream.targets import Target
 
-__all__ = ["Client", "Run", "Streamed"]
+__all__ = ["Client", "NotBegun", "Run", "Streamed"]
 
 Done = TypeVar("Done")
 Act = Callable[[Current], Awaitable[Done | Failure]]
@@ -67,7 +67,7 @@ class Run:
         )
 
     async def json(self) -> Answer:
-        """The first whole answer. Raises UpstreamFailed when the plan is spent, Unavailable when nothing began."""
+        """The first whole answer. Raises UpstreamFailed when the plan is spent, NotBegun when nothing began."""
         done = await self._carry_out(self._trial.whole)
         if isinstance(done, Failure):
             raise self._given_up(done)
@@ -98,10 +98,8 @@ class Run:
         step = self._attempts.first(self._clock())
         failure: Failure | None = None
         while isinstance(step, Start):
-            if (wait := step.at - self._clock()) > 0:
-                await asyncio.sleep(wait)
-                if self._clock() >= self._attempts.deadline_at:
-                    break
+            if not await self._wait_until(step.at):
+                break
             current = self._begin(step)
             if current is None:
                 step = self._attempts.skipped(self._clock())
@@ -114,7 +112,17 @@ class Run:
             step = self._next(current, failure)
         if failure is not None:
             return failure
-        raise _not_begun(late=isinstance(step, Start) or step.deadline)
+        if isinstance(step, Start) or step.deadline:
+            raise to_client(Failure("silent", "the deadline passed before a provider could be tried"))
+        raise NotBegun("No deployment can serve this request now.", code="no_deployment")
+
+    async def _wait_until(self, at: float) -> bool:
+        """Wait until then; whether there is still time to begin anything. A loop's timer may go off a little early."""
+        now = self._clock()
+        while now < at:
+            await asyncio.sleep(at - now)
+            now = self._clock()
+        return now < self._attempts.deadline_at
 
     def _next(self, current: Current, failure: Failure) -> Start | Stop:
         now, deployment = self._clock(), current.target.deployment
@@ -256,8 +264,5 @@ def _both(one: Usage, other: Usage) -> Usage:
     )
 
 
-def _not_begun(*, late: bool) -> GatewayError:
-    """Nothing was asked at all: time had run out, or what was planned is left alone by now."""
-    if late:
-        return to_client(Failure("silent", "the deadline passed before a provider could be tried"))
-    return Unavailable("No deployment can serve this request now.", code="no_deployment", retry_after_s=1.0)
+class NotBegun(Unavailable):
+    """Nothing was asked: all that was planned has been left alone since. Another decision can see why."""

@@ -160,7 +160,7 @@ def test_an_error_as_json_is_that_failure() -> None:
 
 def test_an_event_that_cannot_be_read_may_be_a_hole_in_the_answer() -> None:
     assert run(*HELLO[:2], "data: {broken", *HELLO[2:]) == Failure(
-        kind="garbage", message="1 events of the stream could not be read"
+        kind="garbage", message="a chunk of the stream cannot be read, and what it said is lost"
     )
     assert isinstance(run(*HELLO, "data: {broken"), Answer)
 

@@ -138,17 +138,24 @@ def test_nothing_comes_after_the_end() -> None:
     assert feed.close() == Piece()
 
 
-def test_one_event_that_is_no_json_is_left_out_and_counted() -> None:
-    delivered = run(ROLE, HELLO[1], "data: {broken", 'data: "text"', "data: [1]", *HELLO[2:])
+def test_an_event_that_is_no_chunk_at_all_is_left_out_and_counted() -> None:
+    delivered = run(ROLE, HELLO[1], "data: ping", 'data: "text"', "data: [1]", *HELLO[2:])
     assert (delivered.done, delivered.events) == (True, list(HELLO))
     assert isinstance(delivered.feed, Stream)
     assert delivered.feed.skipped == 3
 
 
-def test_an_event_in_bad_utf8_is_left_out() -> None:
-    for bad in (b'{"x": "\xff"}', b'{"id": "\xff"}'):
+def test_a_chunk_that_cannot_be_read_may_be_a_hole_in_the_answer() -> None:
+    for bad in (b"{broken", b'{"x": "\xff"}', b'{"id": "\xff"}'):
         data = sse(ROLE, done=False) + b"data: " + bad + b"\n\n" + sse(*HELLO[1:])
-        assert deliver(stream(), data).events == list(HELLO)
+        delivered = deliver(stream(), data)
+        assert delivered.failure is not None
+        assert (delivered.failure.kind, delivered.events) == ("garbage", [ROLE])
+
+
+def test_after_the_finish_reason_nothing_can_be_lost_any_more() -> None:
+    delivered = run(*HELLO, "data: {broken")
+    assert (delivered.done, delivered.events) == (True, list(HELLO))
 
 
 def test_an_event_without_end_is_garbage() -> None:
