@@ -37,7 +37,7 @@ DOWN = always(
 )
 AUTH = always("502 upstream_auth, upstream_error: auth", "200 ok, fallback_ok: auth well")
 GONE = always("502 upstream_unreachable, upstream_error: connect connect", "200 ok, fallback_ok: connect connect well")
-GARBAGE = always("502 upstream_garbage, upstream_error: garbage", "200 ok, fallback_ok: garbage well")
+GARBAGE = always("502 upstream_garbage, upstream_error: garbage garbage", "200 ok, fallback_ok: garbage garbage well")
 EMPTY = always(
     "502 upstream_truncated, upstream_error: truncated truncated", "200 ok, fallback_ok: truncated truncated well"
 )

@@ -123,7 +123,7 @@ MEANING: Final[Mapping[FailureKind, Meaning]] = {
         "never", "yes", 504, UPSTREAM, "upstream_stalled", "the provider's answer stopped half-way", cool_s=0
     ),
     "garbage": Meaning(
-        "never", "yes", 502, UPSTREAM, "upstream_garbage", "the provider's answer could not be understood", cool_s=0
+        "once", "yes", 502, UPSTREAM, "upstream_garbage", "the provider's answer could not be understood", cool_s=0
     ),
     "rejected": Meaning(
         "never", "yes", 502, UPSTREAM, "upstream_rejected", "no answer was good enough to be handed out"
