@@ -20,12 +20,16 @@ __all__ = ["PRIORITIES", "Admission", "Priority"]
 Priority = Literal["interactive", "batch"]
 PRIORITIES: Final[tuple[Priority, ...]] = ("interactive", "batch")
 
+#: The weight of one measurement of the event loop's lag; there are ten in a second.
+SMOOTH: Final = 0.2
+#: Requests under way below which a lag is not their doing, so that nobody who is in a hurry is turned away for it.
+BUSY: Final = 32
 #: What those who are turned away are told to wait, in seconds.
 RETRY_S: Final = 1.0
 
 
 class Admission:
-    """The requests under way and those that wait. ``lag_s`` is how late the event loop wakes, set by who measures it.
+    """The requests under way and those that wait.
 
     ``shed`` counts those turned away, by reason and priority.
     """
@@ -33,7 +37,7 @@ class Admission:
     def __init__(self, rules: Rules, *, clock: Callable[[], float]) -> None:
         self.rules = rules
         self.inflight = 0
-        self.lag_s = 0.0
+        self._lag_s = 0.0
         self.shed: dict[tuple[str, str], int] = {}
         self._clock = clock
         self._doors: dict[Priority, deque[asyncio.Future[bool]]] = {p: deque() for p in PRIORITIES}
@@ -47,9 +51,13 @@ class Admission:
         """How many wait, at the door or for a provider."""
         return sum(map(len, (*self._doors.values(), *self._rooms.values())))
 
+    def lagged(self, seconds: float) -> None:
+        """The event loop woke this late. It lags when it does so for a while: one hiccup is nobody's load."""
+        self._lag_s += SMOOTH * (seconds - self._lag_s)
+
     def enter(self, priority: Priority) -> bool:
         """Take a place if there is one at once. Raises Unavailable while the event loop cannot keep up."""
-        if self.lag_s > self.rules.lag_s and (priority == "batch" or self.inflight):
+        if self._lag_s > self.rules.lag_s and self.inflight >= (1 if priority == "batch" else BUSY):
             raise self._turn_away("lag", priority)
         if self.inflight >= self.rules.max_inflight or any(self._doors.values()):
             return False

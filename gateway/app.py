@@ -182,7 +182,7 @@ class App:
 
     def _lagged(self, seconds: float) -> None:
         self.metrics.lagged(seconds)
-        self.admission.lag_s = seconds
+        self.admission.lagged(seconds)
 
     async def _sync(self) -> None:
         while True:
