@@ -117,8 +117,8 @@ class Chat:
 
     async def begin(self, story: Story) -> None:
         """Send the head of a stream."""
-        self.started = True
         await self._send({"type": "http.response.start", "status": 200, "headers": [*STREAM, *about(story)]})
+        self.started = True
 
     async def write(self, data: bytes) -> None:
         """Send whole events."""
@@ -222,5 +222,6 @@ def _figures(story: Story) -> bytes:
             "attempts": len(story.attempts),
             "cost_usd": usd(cost) if cost is not None else None,
             "usage": story.usage,
+            "routed_model": story.serving.name if story.serving is not None else None,
         }
     )

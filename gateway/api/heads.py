@@ -21,12 +21,11 @@ def about(story: Story) -> Headers:
     head: Headers = [(b"x-request-id", id), (b"x-gateway-decision-id", id)]
     if story.decision is None:
         return head
-    if story.serving is not None:
-        head += _of(story.serving)
-    head += (
-        (b"x-gateway-routing-reason", _ascii(story.reason())),
-        (b"x-gateway-attempts", b"%d" % story.tries),
-    )
+    # A keep-alive begins a stream before anybody has answered: who will, and why, is not known yet.
+    if story.delivered_at is not None or story.error is not None:
+        head += _of(story.serving) if story.serving is not None else ()
+        head.append((b"x-gateway-routing-reason", _ascii(story.reason())))
+    head.append((b"x-gateway-attempts", b"%d" % story.tries))
     if story.delivered_at is not None:
         head.append((b"x-gateway-overhead-ms", b"%.3f" % (story.overhead_s(story.delivered_at) * 1000)))
     if story.stale_s is not None:

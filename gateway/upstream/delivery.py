@@ -41,6 +41,7 @@ class Delivery:
         "_loop",
         "_story",
         "_timer",
+        "_writing",
         "_written_at",
         "begun",
         "committed",
@@ -53,21 +54,31 @@ class Delivery:
         self._clock = clock
         self._every_s = keep_alive_s
         self._written_at = clock()
+        self._writing = False
+        self._comment: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(keep_alive_s, self._wake)
 
     async def write(self, data: bytes) -> None:
         """Whole events: with the first content of an answer all that came before it, then more of it."""
+        if self._comment is not None:
+            await self._comment
         self._written_at = self._clock()
-        if not self.committed:
-            self.committed = True
-            self._story.delivered_at = self._written_at
-            await self._begin()
-        await self._client.write(data)
+        self._writing = True
+        try:
+            if not self.committed:
+                self.committed = True
+                self._story.delivered_at = self._written_at
+                await self._begin()
+            await self._client.write(data)
+        finally:
+            self._writing = False
 
-    def close(self) -> None:
-        """No more keep-alives."""
+    async def close(self) -> None:
+        """No more keep-alives. One that is under way ends first: after the end of a stream nothing may be written."""
         self._timer.cancel()
+        if self._comment is not None:
+            await self._comment
 
     def _wake(self) -> None:
         quiet = self._clock() - self._written_at
@@ -75,14 +86,19 @@ class Delivery:
             self._timer = self._loop.call_later(self._every_s - quiet, self._wake)
             return
         self._timer = self._loop.call_later(self._every_s, self._wake)
-        self._comment = self._loop.create_task(self._keep_alive())
+        # A client that does not take what it was sent needs no comment, least of all in the midst of it.
+        if not self._writing and self._comment is None:
+            self._comment = self._loop.create_task(self._keep_alive())
 
     async def _keep_alive(self) -> None:
-        self._written_at = self._clock()
-        await self._begin()
-        await self._client.write(KEEP_ALIVE)
+        try:
+            self._written_at = self._clock()
+            await self._begin()
+            await self._client.write(KEEP_ALIVE)
+        finally:
+            self._comment = None
 
     async def _begin(self) -> None:
         if not self.begun:
-            self.begun = True
             await self._client.begin(self._story)
+            self.begun = True

@@ -79,7 +79,7 @@ class Run:
         try:
             done = await self._carry_out(lambda current: self._trial.relay(current, delivery, self._rescue))
         finally:
-            delivery.close()
+            await delivery.close()
         if not isinstance(done, Failure):
             return Streamed()
         if delivery.committed:
