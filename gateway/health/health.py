@@ -48,6 +48,8 @@ FORBIDDEN: Final = 403
 PROBE_S: Final = 150.0
 #: So many times the failures that open a breaker open it without regard to their share, if they come in a row.
 IN_A_ROW: Final = 4
+#: The time over which hedges are a share of requests, in seconds: at a fiftieth, one request a second earns some.
+HEDGES_S: Final = 60.0
 BREAKER: Final = "breaker:"
 KEY: Final = "key:"
 
@@ -210,7 +212,7 @@ class Health:
     def _hedge_budget(self, extra: float) -> RetryBudget:
         budget = self._hedges.get(extra)
         if budget is None:
-            budget = self._hedges[extra] = RetryBudget(ratio=extra, min_per_s=0.0)
+            budget = self._hedges[extra] = RetryBudget(ratio=extra, min_per_s=0.0, ttl_s=HEDGES_S)
         return budget
 
     def _lane(self, deployment: Deployment) -> Lane:

@@ -56,6 +56,7 @@ class Attempts:
         self._seed = seed
         self._began_at = now
         self._started: list[str] = []
+        self._last = ""  # whose end is spoken of: what was started last, unless two were under way
         self._down: set[str] = set()
         self.deadline_at = now + plan.total_s if until is None else min(until, now + plan.total_s)
 
@@ -71,34 +72,49 @@ class Attempts:
             return self._take(0, now)
         return self._start(self._others(()), now, None)
 
-    def failed(self, failure: Failure, now: float, *, other_key: bool = False, may_retry: bool = True) -> Start | Stop:
-        """What follows the failure of the try that was started last.
+    def failed(
+        self,
+        failure: Failure,
+        now: float,
+        *,
+        deployment: str | None = None,
+        other_key: bool = False,
+        may_retry: Callable[[], bool] = lambda: True,
+    ) -> Start | Stop:
+        """What follows the failure of the try that was started last, or of the one at ``deployment`` beside it.
 
         ``other_key``: the account has another key that can be used. ``may_retry``: the same deployment may be asked
-        again at all; its budget of retries says so.
+        again at all; its budget of retries says so, and is asked only when it would be.
         """
-        last = self._started[-1]
+        last = self._last = deployment or self._last
         if failure.kind in _OF_ACCOUNT and other_key:
             keys = [i for i, t in enumerate(self._left) if t.deployment == last and t.part == "key"]
             if keys:
                 return self._start(keys, now, None)
         self.lost(failure, last)
-        if not may_retry:
+        preferred = self._preferred(failure, last)
+        if preferred and self._left[preferred[0]].deployment == last and not may_retry():
             self._drop(lambda t: t.deployment == last)
-        return self._start(self._preferred(failure, last), now, failure)
+            preferred = self._preferred(failure, last)
+        return self._start(preferred, now, failure)
 
     def skipped(self, now: float) -> Start | Stop:
         """The try that was started last may not begin: what it asks is left alone by now. It does not count."""
-        last = self._started.pop()
-        self._drop(lambda t: t.deployment == last)
+        self.withdrawn()
         return self._start(self._others(()), now, None)
 
     def hedge(self, now: float) -> Start | Stop:
         """A second try beside the one that was started last, at another deployment."""
-        last = self._started[-1]
+        last = self._last
         others = [i for i in self._others(()) if self._left[i].deployment != last]
         free = [i for i in others if self._at(self._left[i], now, None) <= now < self.deadline_at]
         return self._take(free[0], now) if free else Stop()
+
+    def withdrawn(self) -> None:
+        """As ``skipped``, where nothing is to be started instead."""
+        last = self._started.pop()
+        self._last = self._started[-1] if self._started else ""
+        self._drop(lambda t: t.deployment == last)
 
     def lost(self, failure: Failure, deployment: str) -> None:
         """A try has failed while another one goes on: what that rules out. Nothing is started."""
@@ -115,9 +131,11 @@ class Attempts:
         elif meaning.other_target == "larger_window":
             self._drop(lambda t: not self._is_larger(t.deployment, deployment))
 
-    def resume(self, failure: Failure, now: float, able: Callable[[str], bool]) -> Start | Stop:
+    def resume(
+        self, failure: Failure, now: float, able: Callable[[str], bool], *, deployment: str | None = None
+    ) -> Start | Stop:
         """What follows a break after content went out: only who is ``able`` to go on, and who broke off last of all."""
-        last = self._started[-1]
+        last = self._last = deployment or self._last
         self._drop(lambda t: not able(t.deployment))
         if MEANING[failure.kind].other_target != "no":
             self.lost(failure, last)
@@ -127,8 +145,7 @@ class Attempts:
 
     def otherwise(self, now: float) -> Start | Stop:
         """The deployment started last will not go on from a beginning: the same again, in another way, else others."""
-        last = self._started[-1]
-        same = [i for i in self._others(()) if self._left[i].deployment == last]
+        same = [i for i in self._others(()) if self._left[i].deployment == self._last]
         return self._start([*same, *self._others(())], now, None)
 
     # --- which, and when ----------------------------------------------------------------------------------------
@@ -166,6 +183,7 @@ class Attempts:
     def _take(self, index: int, at: float) -> Start:
         chosen = self._left.pop(index)
         self._started.append(chosen.deployment)
+        self._last = chosen.deployment
         part = "fallback" if chosen.deployment != self._started[0] else chosen.part
         return Start(len(self._started), chosen.deployment, part, at)
 
@@ -175,14 +193,14 @@ class Attempts:
         before = self._started.count(chosen.deployment)
         if before == 0 or failure is None:
             return earliest
-        if chosen.deployment == self._started[-1] and failure.retry_after_s is not None:
+        if chosen.deployment == self._last and failure.retry_after_s is not None:
             return max(earliest, now + failure.retry_after_s)
         backoff = self._backoff
         limited = failure.kind == "rate"
         base = backoff.base_rate_limited_s if limited else backoff.base_s
         wait = min(backoff.cap_s, base * 2.0 ** (before - 1)) * uniform(self._seed, len(self._started))
         # Its key is left alone for a while: not to be asked before.
-        rest = (cooling_s(failure) or 0.0) if limited and chosen.deployment == self._started[-1] else 0.0
+        rest = (cooling_s(failure) or 0.0) if limited and chosen.deployment == self._last else 0.0
         return max(earliest, now + rest + wait)
 
     def _asks_too_much(self, failure: Failure) -> bool:

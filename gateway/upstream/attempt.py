@@ -42,7 +42,10 @@ REQUEST_IDS: Final = frozenset(
 
 
 class Current(Struct, eq=False):
-    """One try while it runs. Times are monotonic seconds. ``call`` is what it asks where that is not the client's."""
+    """One try while it runs. Times are monotonic seconds. ``call`` is what it asks where that is not the client's.
+
+    ``over``: its leave has been ended.
+    """
 
     start: Start
     target: Target
@@ -53,6 +56,7 @@ class Current(Struct, eq=False):
     said: Answer | Feed | None = None
     request_id: str | None = None
     call: Call | None = None
+    over: bool = False
 
 
 class Trial:

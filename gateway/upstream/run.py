@@ -58,7 +58,7 @@ class Run:
         self._clock = clock
         self._plan = plan = decision.plan
         self._keep_alive_s = reliability.keepalive_s
-        self._racing: dict[Start, asyncio.Task[Any]] = {}
+        self._racing: list[tuple[Current, asyncio.Task[Any]]] = []
         self._rescue = Rescue(plan.rescue, call, targets, care)
         self._delivery: Delivery | None = None
         self._attempts = Attempts(plan, deployments, decision.seed, clock(), until=call.deadline_at)
@@ -105,7 +105,10 @@ class Run:
                 step = self._attempts.skipped(self._clock())
                 continue
             hedged = self._plan.hedge is not None and step.n == 1
-            outcome = await (self._hedged(current, act) if hedged else self._once(current, act))
+            if hedged:
+                current, outcome = await self._hedged(current, act)
+            else:
+                outcome = await self._once(current, act)
             if not isinstance(outcome, Failure):
                 return outcome
             failure = outcome
@@ -131,8 +134,9 @@ class Run:
         return self._attempts.failed(
             failure,
             now,
+            deployment=deployment.name,
             other_key=len(current.target.endpoints) > 1 and self._care.other_key(deployment, now),
-            may_retry=self._story.retry == 0 and self._care.may_retry(deployment, now),
+            may_retry=lambda: self._story.retry == 0 and self._care.may_retry(deployment, now),
         )
 
     def _begin(self, start: Start) -> Current | None:
@@ -152,44 +156,64 @@ class Run:
         try:
             outcome = await act(current)
         except asyncio.CancelledError:
-            current.leave.left(self._clock())
-            self._write_down(current, None, cancelled=True)
+            self._given_over(current)
             raise
         except BaseException:
+            current.over = True
             current.leave.left(self._clock())
             raise
         failure = outcome if isinstance(outcome, Failure) else None
         usage = self._write_down(current, failure)
+        current.over = True
         current.leave.ended(failure, usage, self._clock())
         return outcome
 
+    def _given_over(self, current: Current) -> None:
+        """Nobody waits for this try any more."""
+        current.over = True
+        current.leave.left(self._clock())
+        self._write_down(current, None, cancelled=True)
+
     # --- a second try beside a slow one -------------------------------------------------------------------------
 
-    async def _hedged(self, first: Current, act: Act[Done]) -> Done | Failure:
-        """The first try; where it is slow, a second one beside it. The first content wins, the other is given up."""
-        hedge, care, deployment = self._plan.hedge, self._care, first.target.deployment
+    async def _hedged(self, first: Current, act: Act[Done]) -> tuple[Current, Done | Failure]:
+        """The first try; where it is slow, a second one beside it. The one that counts, and what came of it.
+
+        The first content wins, and the other one is given up.
+        """
+        hedge, deployment = self._plan.hedge, first.target.deployment
         assert hedge is not None
-        after_s = hedge.after_s or care.hedge_after_s(deployment, hedge.extra, self._clock())
+        usual_s = self._care.hedge_after_s(deployment, hedge.extra, self._clock())
+        after_s = usual_s if hedge.after_s is None else hedge.after_s
         if after_s is None:
-            return await self._once(first, act)
-        racing = self._racing
-        one: asyncio.Task[Done | Failure] = asyncio.create_task(self._once(first, act))
-        racing[first.start] = one
+            return first, await self._once(first, act)
         try:
+            one = self._enter(first, act)
             await asyncio.wait({one}, timeout=after_s)
-            if one.done() or first.first_at is not None or not care.may_hedge(hedge.extra, self._clock()):
-                return await one
-            step = self._attempts.hedge(self._clock())
-            second = self._begin(step) if isinstance(step, Start) else None
+            slow = not one.done() and first.first_at is None
+            second = self._second(hedge.extra) if slow else None
             if second is None:
-                return await one
-            other: asyncio.Task[Done | Failure] = asyncio.create_task(self._once(second, act))
-            racing[second.start] = other
-            return await self._faster(first, one, second, other)
+                return first, await one
+            return await self._faster(first, one, second, self._enter(second, act))
         finally:
-            for task in racing.values():
-                task.cancel()
-            await asyncio.wait(set(racing.values()))
+            await self._end_race()
+
+    def _second(self, extra: float) -> Current | None:
+        """A try beside the first one, where the plan has one and hedges are still within their share."""
+        if not self._care.may_hedge(extra, self._clock()):
+            return None
+        step = self._attempts.hedge(self._clock())
+        if not isinstance(step, Start):
+            return None
+        second = self._begin(step)
+        if second is None:
+            self._attempts.withdrawn()
+        return second
+
+    def _enter(self, current: Current, act: Act[Done]) -> asyncio.Task[Done | Failure]:
+        task: asyncio.Task[Done | Failure] = asyncio.create_task(self._once(current, act))
+        self._racing.append((current, task))
+        return task
 
     async def _faster(
         self,
@@ -197,25 +221,31 @@ class Run:
         one: asyncio.Task[Done | Failure],
         second: Current,
         other: asyncio.Task[Done | Failure],
-    ) -> Done | Failure:
+    ) -> tuple[Current, Done | Failure]:
         await asyncio.wait({one, other}, return_when=asyncio.FIRST_COMPLETED)
-        for task, current, rest in ((one, first, other), (other, second, one)):
+        for task, current, rest, resting in ((one, first, other, second), (other, second, one, first)):
             if task.done() and not task.cancelled():
                 outcome = task.result()
-                if not isinstance(outcome, Failure):
-                    self._story.serving = current.target.deployment
-                    return outcome
-                if current.first_at is not None:
-                    return outcome
+                if not isinstance(outcome, Failure) or current.first_at is not None:
+                    return current, outcome
                 self._attempts.lost(outcome, current.start.deployment)
-                return await rest
-        return await (one if other.cancelled() else other)
+                return resting, await rest
+        return (first, await one) if other.cancelled() else (second, await other)
+
+    async def _end_race(self) -> None:
+        """Nothing of it goes on. Who was given up before it had begun could not even end its leave."""
+        for _, task in self._racing:
+            task.cancel()
+        await asyncio.wait([task for _, task in self._racing])
+        for current, _ in self._racing:
+            if not current.over:
+                self._given_over(current)
 
     def _won(self, winner: Current) -> None:
         """The first content of a race: nobody waits for the others any more."""
         self._story.serving = winner.target.deployment
-        for start, task in self._racing.items():
-            if start is not winner.start:
+        for current, task in self._racing:
+            if current is not winner:
                 task.cancel()
 
     # --- the record ---------------------------------------------------------------------------------------------

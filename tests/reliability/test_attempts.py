@@ -130,7 +130,17 @@ def test_in_an_outage_another_operator_comes_first() -> None:
 def test_without_a_budget_of_retries_the_same_deployment_is_not_asked_again() -> None:
     attempts = machine(A, B)
     attempts.first(T0)
-    assert attempts.failed(fail("overloaded"), T0, may_retry=False) == Start(2, "b", "fallback", T0)
+    assert attempts.failed(fail("overloaded"), T0, may_retry=lambda: False) == Start(2, "b", "fallback", T0)
+
+
+def test_the_budget_of_retries_is_asked_only_when_the_same_deployment_is_next() -> None:
+    asked: list[str] = []
+    attempts = machine(A, B)
+    attempts.first(T0)
+    attempts.failed(fail("silent"), T0, may_retry=lambda: asked.append("a") is None)
+    assert asked == []
+    assert attempts.failed(fail("overloaded"), T0, may_retry=lambda: asked.append("b") is None) != Stop()
+    assert asked == ["b"]
 
 
 def test_a_try_that_may_not_begin_does_not_count_and_takes_its_deployment_out() -> None:
@@ -160,6 +170,28 @@ def test_a_hedge_is_another_deployment_and_takes_its_place_in_the_plan() -> None
     alone = machine(A)
     alone.first(T0)
     assert alone.hedge(T0 + 1) == Stop()
+
+
+def test_of_two_tries_under_way_the_one_that_failed_is_the_one_that_is_left() -> None:
+    attempts = machine(A, B, C, attempts=6)
+    attempts.first(T0)
+    attempts.hedge(T0 + 1)
+    attempts.lost(fail("silent"), "b")
+    assert attempts.failed(fail("silent"), T0 + 2, deployment="a") == Start(3, "c", "fallback", T0 + 2)
+    attempts = machine(A, B, C)
+    attempts.first(T0)
+    attempts.hedge(T0 + 1)
+    assert attempts.resume(fail("truncated"), T0 + 2, bool, deployment="a") == Start(3, "c", "fallback", T0 + 2)
+
+
+def test_a_hedge_that_may_not_begin_leaves_the_first_try_as_the_last_one_started() -> None:
+    attempts = machine(A, B)
+    attempts.first(T0)
+    attempts.hedge(T0 + 1)
+    attempts.withdrawn()
+    again = attempts.failed(fail("overloaded"), T0 + 2)
+    assert isinstance(again, Start)
+    assert (again.n, again.deployment) == (2, "a")
 
 
 def test_a_broken_stream_is_gone_on_with_elsewhere_by_those_who_are_able() -> None:
@@ -243,7 +275,7 @@ class Conversation(RuleBasedStateMachine):
     def fails(self, kind: FailureKind, wait: float | None, took: float, key: bool, retry: bool) -> None:
         self.now += took
         failure = Failure(kind, "x", retry_after_s=wait)
-        self.take(self.machine.failed(failure, self.now, other_key=key, may_retry=retry))
+        self.take(self.machine.failed(failure, self.now, other_key=key, may_retry=lambda: retry))
 
     @precondition(lambda self: not self.ended)
     @rule()
@@ -315,7 +347,8 @@ def schedule(dice: random.Random) -> None:
             case 3:
                 step = machine.otherwise(now)
             case _:
-                step = machine.failed(failure, now, other_key=dice.random() < 0.5, may_retry=dice.random() < 0.8)
+                retry = dice.random() < 0.8
+                step = machine.failed(failure, now, other_key=dice.random() < 0.5, may_retry=lambda: retry)  # noqa: B023 - it is asked at once
     planned = [t.deployment for t in plan.tries]
     assert all(started.count(name) <= planned.count(name) for name in started)
     if started:
