@@ -139,7 +139,7 @@ class Trial:
 
     async def _relayed(self, current: Current, delivery: Delivery, rescue: Rescue) -> Failure | None:
         deployment = current.target.deployment
-        call, feed = rescue.leg(current, self._call)
+        call, feed = rescue.leg(current, self._call, self._story.usage)
         current.call = call
         limit = self._first_token_s(current)
         response = await self._send(current, limit, stream=None)

@@ -15,7 +15,7 @@ from gateway.errors import Failure
 from gateway.providers.protocol import Answer, Feed
 from gateway.providers.resumed import Resumed
 from gateway.reliability.attempts import Attempts, Start, Stop
-from gateway.types import Call
+from gateway.types import Call, Usage
 from gateway.types import Rescue as Mode
 from gateway.upstream.care import Care
 from gateway.upstream.targets import Target
@@ -27,13 +27,18 @@ __all__ = ["Rescue"]
 
 
 class Rescue:
-    """One request's broken stream. ``broken`` is its first break; ``carried`` says that another leg is under way."""
+    """One request's broken stream.
 
-    __slots__ = ("_call", "_care", "_id", "_mode", "_refused", "_targets", "_text", "broken", "carried")
+    ``broken`` is its first break; ``carried`` says that another leg is under way; ``answered`` is the last leg of which
+    anything has gone out.
+    """
+
+    __slots__ = ("_call", "_care", "_id", "_mode", "_refused", "_targets", "_text", "answered", "broken", "carried")
 
     def __init__(self, mode: Mode, call: Call, targets: Mapping[str, Target], care: Care) -> None:
         self.broken: Failure | None = None
         self.carried = False
+        self.answered: Current | None = None
         self._mode = mode
         self._call = call
         self._targets = targets
@@ -42,31 +47,35 @@ class Rescue:
         self._id = ""
         self._refused: set[str] = set()
 
-    def leg(self, current: Current, call: Call) -> tuple[Call, Feed | None]:
-        """What this try asks, and how its stream is read; the client's own call where nothing broke off."""
+    def leg(self, current: Current, call: Call, spent: Usage | None) -> tuple[Call, Feed | None]:
+        """What this try asks, and how its stream is read; the client's own call where nothing broke off.
+
+        ``spent`` is what the legs before it have used.
+        """
         if not self.carried:
             return call, None
         protocol, deployment = current.target.protocol, current.target.deployment
         known = self._text
         if self._way(deployment.name) == "continue":
             call, known = protocol.resume(call, deployment, self._text), ""
-        feed: Feed = Resumed(protocol.feed(call, deployment), id=self._id, known=known)
+        feed: Feed = Resumed(protocol.feed(call, deployment), id=self._id, known=known, spent=spent)
         return call, feed
 
     def next(self, attempts: Attempts, current: Current, failure: Failure, now: float) -> Start | Stop:
         """What follows a failure after content went out."""
         deployment = current.target.deployment
-        if current.first_at is None and self._way(deployment.name) == "continue" and failure.kind == "client":
+        unheard = self.carried and current.first_at is None
+        if unheard and self._way(deployment.name) == "continue" and failure.kind == "client":
             # It says that it takes no beginning of an answer: the client must not be told of what it never asked.
             self._care.refused_to_continue(deployment)
             self._refused.add(deployment.name)
             return attempts.otherwise(now) if self._mode == "splice" else attempts.resume(failure, now, self._able)
         if self.broken is None:
-            self.broken = failure
+            self.broken, self.answered = failure, current
         if not self._gone_out(current):
             return Stop()
         self.carried = True
-        return attempts.resume(failure, now, self._able)
+        return attempts.resume(failure, now, self._able, deployment=deployment.name)
 
     def _gone_out(self, current: Current) -> bool:
         """Take note of what this leg has added. Whether all that went out can be gone on from."""
@@ -75,8 +84,10 @@ class Rescue:
             return False
         if current.first_at is None:
             return bool(self._text)
-        if said is None or isinstance(said, Answer) or (text := said.text) is None:
+        if said is None or isinstance(said, Answer) or said.complete or (text := said.text) is None:
             return False
+        if text:
+            self.answered = current
         self._text += text
         self._id = self._id or said.id
         return bool(self._text)

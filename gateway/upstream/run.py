@@ -83,6 +83,7 @@ class Run:
         if not isinstance(done, Failure):
             return Streamed()
         if delivery.committed:
+            self._name_who_answered()
             return Streamed(self._rescue.broken or done)
         raise self._given_up(done)
 
@@ -91,6 +92,13 @@ class Run:
         waits = [a.failure.retry_after_s for a in self._story.attempts if a.failure and a.failure.kind == "rate"]
         known = [wait for wait in waits if wait is not None]
         return to_client(failure, retry_after_s=min(known) if failure.kind == "rate" and known else None)
+
+    def _name_who_answered(self) -> None:
+        """In the record of a stream that broke off: not one that was to go on with it and said nothing."""
+        answered = self._rescue.answered
+        if answered is not None:
+            self._story.serving = answered.target.deployment
+            self._story.served_model = answered.said.model if answered.said is not None else None
 
     # --- the loop -----------------------------------------------------------------------------------------------
 
@@ -275,8 +283,9 @@ class Run:
                 provider_request_id=current.request_id,
             )
         )
-        if usage is not None and (story.usage is None or not cancelled):
-            story.usage = usage if story.usage is None or not self._rescue.carried else _both(story.usage, usage)
+        carried = self._rescue.carried
+        if usage is not None and (carried or story.usage is None or not cancelled):
+            story.usage = _both(story.usage, usage) if carried and story.usage is not None else usage
         if current.said is not None and not cancelled:
             story.served_model = current.said.model
         return usage
