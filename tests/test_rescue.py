@@ -10,7 +10,7 @@ from typing import Any
 import openai
 import pytest
 
-from gateway.testing.acts import Act, Send
+from gateway.testing.acts import Act, Send, Wait
 from gateway.testing.faults import Cut, InBandError, NoDone, refusal
 from gateway.testing.prompt import Prompt
 from gateway.testing.script import Script
@@ -35,6 +35,16 @@ class ErrorAfterFinish:
         for act in NoDone().rewrite(acts, prompt):
             if isinstance(act, Send) and act.part == "usage":
                 yield Send(b"data: " + refusal(200, "server_error", None, "Too late.").body + b"\n\n")
+            yield act
+
+
+class LateDone:
+    """The finish reason is read before anything that follows it."""
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        for act in acts:
+            if isinstance(act, Send) and act.part in ("content", "usage"):
+                yield Wait(0.05)
             yield act
 
 
@@ -173,7 +183,7 @@ async def test_an_answer_made_anew_that_differs_is_no_answer_and_the_first_break
 
 async def test_nothing_of_an_answer_that_differed_gets_into_the_next() -> None:
     async with pool("a, b, p", "splice") as (gateway, provider):
-        provider.script("b", Script(text="one-two-three-and-more-of-it-than-went-out"))
+        provider.script("b", Script(text="one two-three-and-more-of-it-than-went-out", fault=LateDone()))
         said = chunks((await gateway.chat(STREAM)).text)
         assert (text_of(said), finishes(said)) == (TEXT, ["stop"])
         assert provider.asked("p")[0].fields["messages"][-1]["content"] == "one two three"
@@ -182,7 +192,7 @@ async def test_nothing_of_an_answer_that_differed_gets_into_the_next() -> None:
 @pytest.mark.parametrize("text", ["one two", ""])
 async def test_an_answer_made_anew_that_ends_before_what_is_known_has_no_end(text: str) -> None:
     async with pool("a, b", "splice") as (gateway, provider):
-        provider.script("b", Script(text=text))
+        provider.script("b", Script(text=text, fault=LateDone()))
         assert await told(gateway, "upstream_truncated") == "one two three"
 
 
