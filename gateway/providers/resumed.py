@@ -59,7 +59,7 @@ class Resumed:
 
     @property
     def complete(self) -> bool:
-        return self._feed.complete
+        return self._feed.complete and self._matched == len(self._known)
 
     @property
     def id(self) -> str:
