@@ -178,7 +178,7 @@ async def test_an_answer_made_anew_that_differs_is_no_answer_and_the_first_break
             "a",
             "a",
         )
-        assert [a.failure and a.failure.kind for a in record.attempts] == ["truncated", "rejected"]
+        assert [a.failure and a.failure.kind for a in record.attempts] == ["truncated", "rejected", "truncated"]
 
 
 async def test_nothing_of_an_answer_that_differed_gets_into_the_next() -> None:
