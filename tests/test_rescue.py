@@ -48,6 +48,17 @@ class LateDone:
             yield act
 
 
+class OtherArguments:
+    """A tool is called with other arguments."""
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        for act in acts:
+            if isinstance(act, Send) and act.part == "content":
+                yield Send(act.data.replace(b"city", b"town"), act.part)
+            else:
+                yield act
+
+
 @asynccontextmanager
 async def pool(names: str, rescue: str = "continue") -> AsyncIterator[tuple[Running, SimulatedProvider]]:
     """A gateway that tries these in order; the first of them breaks off after three words."""
@@ -211,19 +222,51 @@ async def test_nobody_else_is_asked_where_that_is_off_or_nobody_is_able(names: s
         assert provider.asked(names[-1]) == []
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {"response_format": {"type": "json_object"}},
-        {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]},
-        {"n": 2},
-    ],
-)
-async def test_half_a_tool_call_half_a_json_text_and_one_of_several_choices_are_not_gone_on_with(asked: Any) -> None:
-    async with pool("a, p", "splice") as (gateway, provider):
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+TOOL: Any = {"tools": [{"type": "function", "function": {"name": "look_up", "parameters": SCHEMA}}]}
+JSON_TEXT: Any = {"response_format": {"type": "json_object"}}
+
+
+@pytest.mark.parametrize(("asked", "rescue"), [(JSON_TEXT, "continue"), (TOOL, "continue"), ({"n": 2}, "splice")])
+async def test_half_a_tool_call_and_half_a_json_text_are_no_beginning_and_one_of_several_choices_is_none(
+    asked: Any, rescue: str
+) -> None:
+    async with pool("a, p", rescue) as (gateway, provider):
         provider.script("a", Script(fault=Cut(after=1)))
         await told(gateway, "upstream_truncated", **asked)
         assert provider.asked("p") == []
+
+
+@pytest.mark.parametrize("after", [1, 2])
+async def test_a_tool_call_that_breaks_off_is_made_anew_and_is_one_call_for_the_client(after: int) -> None:
+    async with pool("a, p", "splice") as (gateway, provider):
+        provider.script("a", Script(fault=Cut(after=after)))
+        provider.script("p", Script())
+        async with gateway.sdk() as sdk, sdk.chat.completions.stream(**BODY, **TOOL) as stream:
+            final = await stream.get_final_completion()
+        calls: Any = final.choices[0].message.tool_calls
+        (call,) = calls
+        assert (call.function.name, json.loads(call.function.arguments)) == ("look_up", {"city": "city"})
+        assert (final.choices[0].finish_reason, final.choices[0].message.content) == ("tool_calls", None)
+        assert provider.asked("p")[0].fields["messages"][-1]["role"] == "user"
+
+
+async def test_a_tool_call_with_other_arguments_is_another_call_and_the_first_break_is_told() -> None:
+    async with pool("a, p", "splice") as (gateway, provider):
+        provider.script("a", Script(fault=Cut(after=2)))
+        provider.script("p", Script(fault=OtherArguments()))
+        await told(gateway, "upstream_truncated", **TOOL)
+        (record,) = await gateway.settled(1)
+        assert [a.failure and a.failure.kind for a in record.attempts] == ["truncated", "rejected", "truncated"]
+
+
+async def test_json_that_breaks_off_is_made_anew() -> None:
+    async with pool("a, p", "splice") as (gateway, provider):
+        provider.script("a", Script(fault=Cut(after=2)))
+        provider.script("p", Script())
+        said = chunks((await gateway.chat({**STREAM, **JSON_TEXT})).text)
+        assert "answer" in json.loads(text_of(said))
+        assert finishes(said) == ["stop"]
 
 
 @pytest.mark.parametrize("fault", [InBandError(after=3), Cut(after=3, reset=True), Cut(after=3)])

@@ -16,7 +16,7 @@ from msgspec import Struct
 from gateway.errors import Failure
 from gateway.types import Call, Deployment, Endpoint, Secret, Usage
 
-__all__ = ["Answer", "Collect", "Feed", "Piece", "Protocol"]
+__all__ = ["Answer", "Called", "Collect", "Feed", "Piece", "Protocol", "SoFar"]
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -49,6 +49,27 @@ class Piece(Struct):
     failure: Failure | None = None
 
 
+class Called(Struct, frozen=True):
+    """A tool call, or the beginning of one: its name is whole, its arguments may not be."""
+
+    name: str
+    arguments: str = ""
+
+
+class SoFar(Struct, frozen=True):
+    """The beginning of an answer: its text, then its tool calls in order."""
+
+    text: str = ""
+    calls: tuple[Called, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.text or self.calls)
+
+    def __add__(self, more: SoFar) -> SoFar:
+        """With more of the text. Calls that had begun are never gone on with by a provider, only said anew."""
+        return SoFar(self.text + more.text, (*self.calls, *more.calls))
+
+
 class Feed(Interface):
     """One stream being read. It holds what is not yet a whole event, and what the answer came to so far."""
 
@@ -78,8 +99,8 @@ class Feed(Interface):
         ...
 
     @property
-    def text(self) -> str | None:
-        """All the text so far; None when there is anything beside it that an answer could not be gone on from."""
+    def so_far(self) -> SoFar | None:
+        """What has been said; None when there is anything in it that another answer could not go on from."""
         ...
 
     @property

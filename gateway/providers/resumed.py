@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import Failure
-from gateway.providers.protocol import Feed, Piece
+from gateway.providers.protocol import Feed, Piece, SoFar
 from gateway.types import Usage
 
 __all__ = ["Resumed"]
@@ -27,18 +27,19 @@ REASONING = ("reasoning", "reasoning_content", "reasoning_details")
 class Resumed:
     """A Feed around the Feed that reads the provider.
 
-    ``id`` is the answer's; ``known`` is what went out of it and comes again, empty when the provider goes on from
+    ``id`` is the answer's; ``known`` is what went out of it and comes again, nothing when the provider goes on from
     there; ``spent`` is what it has used so far. A difference is a ``rejected`` failure: the two answers cannot be one.
     """
 
-    __slots__ = ("_feed", "_id", "_known", "_matched", "_said", "_spent")
+    __slots__ = ("_arguments", "_feed", "_id", "_known", "_matched", "_said", "_spent")
 
-    def __init__(self, feed: Feed, *, id: str, known: str, spent: Usage | None = None) -> None:
+    def __init__(self, feed: Feed, *, id: str, known: SoFar, spent: Usage | None = None) -> None:
         self._feed = feed
         self._id = id
         self._known = known
         self._spent = spent
-        self._matched = 0
+        self._matched = 0  # characters of the known text
+        self._arguments = [0] * len(known.calls)  # and of the known arguments of each call, after its name
         self._said: list[str] = []
 
     @property
@@ -59,16 +60,17 @@ class Resumed:
 
     @property
     def complete(self) -> bool:
-        return self._feed.complete and self._matched == len(self._known)
+        return self._feed.complete and self._all_matched
 
     @property
     def id(self) -> str:
         return self._id
 
     @property
-    def text(self) -> str | None:
-        """What has gone out of this part; None when it is more than text."""
-        return None if self._feed.text is None else "".join(self._said)
+    def so_far(self) -> SoFar | None:
+        """What has gone out of this part; of calls only those that no other part had begun."""
+        so_far = self._feed.so_far
+        return None if so_far is None else SoFar("".join(self._said), so_far.calls[len(self._known.calls) :])
 
     def feed(self, data: bytes) -> Piece:
         """As Feed.feed."""
@@ -86,9 +88,15 @@ class Resumed:
                 return Piece(failure=chunk)  # nothing new has come before it
             if chunk is not None:
                 out.append(BEFORE + msgspec.json.encode(chunk) + AFTER)
-        if piece.done and self._matched < len(self._known):
+        if piece.done and not self._all_matched:
             return Piece(failure=_DIFFERENT)
         return Piece(b"".join(out), piece.content, piece.done, piece.failure)
+
+    @property
+    def _all_matched(self) -> bool:
+        known = self._known
+        lengths = [len(call.arguments) for call in known.calls]
+        return self._matched == len(known.text) and all(a >= b for a, b in zip(self._arguments, lengths, strict=True))
 
     def _edited(self, chunk: dict[str, Any]) -> dict[str, Any] | Failure | None:
         """The chunk as the client is to see it; nothing when all of it has been seen."""
@@ -100,25 +108,47 @@ class Resumed:
             delta = choice["delta"]
             for name in ("role", *REASONING):
                 delta.pop(name, None)
-            if self._matched < len(self._known):
-                fresh = self._beyond(delta)
-                if fresh is None or (choice.get("finish_reason") and self._matched < len(self._known)):
-                    return _DIFFERENT
-                delta["content"] = fresh
+            if not self._fresh(delta) or (choice.get("finish_reason") and not self._all_matched):
+                return _DIFFERENT
             self._said.append(delta.get("content") or "")
         said = any(choice.get("finish_reason") or any(choice["delta"].values()) for choice in choices)
         return chunk if said or not choices else None
 
-    def _beyond(self, delta: dict[str, Any]) -> str | None:
-        """Of an answer made anew, the part of this delta that is new; None when it differs from what went out."""
+    def _fresh(self, delta: dict[str, Any]) -> bool:
+        """Leave in a delta what is new of it. False when it differs from what has gone out."""
         text = delta.get("content") or ""
-        if any(value for name, value in delta.items() if name != "content"):
+        if self._matched < len(self._known.text):
+            known = self._known.text[self._matched : self._matched + len(text)]
+            if not text.startswith(known) or any(value for name, value in delta.items() if name != "content"):
+                return False
+            self._matched += len(known)
+            delta["content"] = text[len(known) :]
+            return True
+        if text and not self._all_matched:
+            return False
+        if calls := delta.get("tool_calls"):
+            fresh = [self._fresh_call(call) for call in calls]
+            delta["tool_calls"] = [call for call in fresh if call]
+            if not delta["tool_calls"]:
+                del delta["tool_calls"]
+            return None not in fresh
+        return True
+
+    def _fresh_call(self, call: dict[str, Any]) -> dict[str, Any] | None:
+        """What is new of a piece of a call, empty when nothing is; None when it differs from the call that began."""
+        index = call["index"]
+        if index >= len(self._known.calls):
+            return call if self._all_matched else None
+        known, at = self._known.calls[index], self._arguments[index]
+        function = call.get("function") or {}
+        arguments = function.get("arguments") or ""
+        again = known.arguments[at : at + len(arguments)]
+        if function.get("name", known.name) not in ("", known.name) or not arguments.startswith(again):
             return None
-        known = self._known[self._matched : self._matched + len(text)]
-        if not text.startswith(known):
-            return None
-        self._matched += len(known)
-        return text[len(known) :]
+        self._arguments[index] += len(arguments)
+        fresh = arguments[len(again) :]
+        # The client knows this call by the id that it was given first.
+        return {"index": index, "function": {"arguments": fresh}} if fresh else {}
 
 
 def _added(usage: dict[str, Any], spent: Usage) -> dict[str, Any]:

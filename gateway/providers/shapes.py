@@ -26,6 +26,7 @@ __all__ = [
     "Delta",
     "Message",
     "Tokens",
+    "ToolDelta",
     "Whole",
     "answer_of",
     "content_of",

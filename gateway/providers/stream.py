@@ -15,10 +15,11 @@ from typing import Any, Final
 import msgspec
 
 from gateway.errors import Failure
-from gateway.providers.protocol import Piece
+from gateway.providers.protocol import Piece, SoFar
 from gateway.providers.repairs import Body, calls, fitted
 from gateway.providers.rows import Row
-from gateway.providers.shapes import CHUNK, UNREADABLE, Chunk, ChunkChoice, Tokens, content_of, usage_of
+from gateway.providers.shapes import CHUNK, UNREADABLE, Chunk, Tokens, content_of, usage_of
+from gateway.providers.sofar import Words
 from gateway.providers.sse import EventTooLarge, Splitter
 from gateway.reliability.failures import classify
 from gateway.reliability.said import said
@@ -60,8 +61,8 @@ class Stream:
         "_sink",
         "_splitter",
         "_tail",
-        "_texts",
         "_tools",
+        "_words",
         "finish",
         "model",
         "output_bytes",
@@ -83,7 +84,7 @@ class Stream:
         self._begun: set[int] = set()
         self._finished: set[int] = set()
         self._tools: dict[int, list[Any]] = {}
-        self._texts: list[str] | None = []
+        self._words = Words()
         self._held: list[Body] = []
         self._id = ""
         self._created = 0
@@ -102,9 +103,9 @@ class Stream:
         return self._id
 
     @property
-    def text(self) -> str | None:
-        """All the text so far; None when there is anything beside it that an answer could not be gone on from."""
-        return None if self._texts is None else "".join(self._texts)
+    def so_far(self) -> SoFar | None:
+        """What has been said; None when there is anything in it that another answer could not go on from."""
+        return self._words.so_far()
 
     def __repr__(self) -> str:
         state = "complete" if self.complete else "open"
@@ -192,7 +193,7 @@ class Stream:
             if size is not None:
                 content = True
                 self.output_bytes += size
-                self._note_text(choice)
+                self._words.take(choice)
             if choice.delta.tool_calls:
                 self._tools.setdefault(choice.index, [])
             self._begun.add(choice.index)
@@ -201,13 +202,6 @@ class Stream:
                 if self.finish is None or choice.index == 0:
                     self.finish = choice.finish_reason
         return content
-
-    def _note_text(self, choice: ChunkChoice) -> None:
-        delta = choice.delta
-        if delta.tool_calls or delta.function_call or delta.refusal or delta.audio or choice.index:
-            self._texts = None
-        elif delta.content and self._texts is not None:
-            self._texts.append(delta.content)
 
     def _repair(self, event: bytes) -> Failure | tuple[Chunk, list[bytes]] | None:
         """An event that did not pass: the failure it is, or the chunk it becomes and the bytes to send, or nothing."""

@@ -1,9 +1,9 @@
 """A stream that broke off after content went out, and how it is gone on with. Read next: ../providers/resumed.py.
 
 What went out cannot be taken back. Another try may be given it as the beginning of its answer (``continue``), where
-its deployment is known to take that; or it answers anew and what equals the beginning is left out (``splice``). Only
-plain text is gone on with: half a tool call, half a refusal or one of several choices is not. The client is told of
-the break in the stream when nothing of this succeeds.
+its deployment is known to take that and it is plain text; or it answers anew and what equals the beginning is left out
+(``splice``), which may be JSON or tool calls as well. Half a refusal or one of several choices is not gone on with. The
+client is told of the break in the stream when nothing of this succeeds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from gateway.errors import Failure
-from gateway.providers.protocol import Answer, Feed
+from gateway.providers.protocol import Answer, Feed, SoFar
 from gateway.providers.resumed import Resumed
 from gateway.reliability.attempts import Attempts, Start, Stop
 from gateway.types import Call, Usage
@@ -33,7 +33,7 @@ class Rescue:
     anything has gone out.
     """
 
-    __slots__ = ("_call", "_care", "_id", "_mode", "_refused", "_targets", "_text", "answered", "broken", "carried")
+    __slots__ = ("_call", "_care", "_id", "_mode", "_refused", "_said", "_targets", "answered", "broken", "carried")
 
     def __init__(self, mode: Mode, call: Call, targets: Mapping[str, Target], care: Care) -> None:
         self.broken: Failure | None = None
@@ -43,7 +43,7 @@ class Rescue:
         self._call = call
         self._targets = targets
         self._care = care
-        self._text = ""
+        self._said = SoFar()
         self._id = ""
         self._refused: set[str] = set()
 
@@ -55,9 +55,9 @@ class Rescue:
         if not self.carried:
             return call, None
         protocol, deployment = current.target.protocol, current.target.deployment
-        known = self._text
+        known = self._said
         if self._way(deployment.name) == "continue":
-            call, known = protocol.resume(call, deployment, self._text), ""
+            call, known = protocol.resume(call, deployment, self._said.text), SoFar()
         feed: Feed = Resumed(protocol.feed(call, deployment), id=self._id, known=known, spent=spent)
         return call, feed
 
@@ -80,29 +80,35 @@ class Rescue:
     def _gone_out(self, current: Current) -> bool:
         """Take note of what this leg has added. Whether all that went out can be gone on from."""
         said = current.said
-        if self._mode == "off" or not _is_plain(self._call):
+        if self._mode == "off" or (self._call.fields.get("n") or 1) > 1:
             return False
         if current.first_at is None:
-            return bool(self._text)
-        if said is None or isinstance(said, Answer) or said.complete or (text := said.text) is None:
+            return bool(self._said)
+        if said is None or isinstance(said, Answer) or said.complete or (more := said.so_far) is None:
             return False
-        if text:
+        if more:
             self.answered = current
-        self._text += text
+        self._said += more
         self._id = self._id or said.id
-        return bool(self._text)
+        return bool(self._said)
 
     def _able(self, name: str) -> bool:
         return self._way(name) is not None
 
     def _way(self, name: str) -> Literal["continue", "splice"] | None:
         deployment = self._targets[name].deployment
-        if deployment.prefill and name not in self._refused and self._care.continues(deployment):
+        if (
+            deployment.prefill
+            and _is_plain(self._call)
+            and not self._said.calls
+            and name not in self._refused
+            and self._care.continues(deployment)
+        ):
             return "continue"
         return "splice" if self._mode == "splice" else None
 
 
 def _is_plain(call: Call) -> bool:
-    """Whether its answer is one text: no other choices, no JSON that two legs would have to agree on."""
+    """Whether its answer is a text: a beginning of JSON is nothing that providers go on from."""
     form = call.fields.get("response_format")
-    return (call.fields.get("n") or 1) == 1 and (form is None or form.get("type") == "text")
+    return form is None or form.get("type") == "text"
