@@ -29,8 +29,8 @@ def micros(seconds: float) -> float:
 class Story(Struct, eq=False):
     """What is known so far. Times are monotonic seconds; ``at`` is Unix time.
 
-    ``tries`` have been started, ``attempts`` have ended. ``answered_at`` is when the answer came from the provider (a
-    stream: its first content), ``delivered_at`` when it went out.
+    ``tries`` have been started, ``attempts`` have ended, in this order. ``answered_at`` is when the answer came from
+    the provider (a stream: its first content), ``delivered_at`` when it went out.
     ``stale_s`` is how old the answer is that was kept and handed out instead of ``error``.
     """
 
@@ -124,7 +124,7 @@ class Story(Struct, eq=False):
             signals=self.signals,
             snapshot_age_s=micros(self.snapshot_age_s),
             decision=self.decision,
-            attempts=tuple(self.attempts),
+            attempts=tuple(sorted(self.attempts, key=_nth)) if len(self.attempts) > 1 else tuple(self.attempts),
             deployment=serving.name if serving is not None else None,
             served_model=self.served_model,
             provider=serving.account.name if serving is not None else None,
@@ -137,3 +137,7 @@ class Story(Struct, eq=False):
             client=self.client,
             retry=self.retry,
         )
+
+
+def _nth(attempt: Attempt) -> int:
+    return attempt.n

@@ -46,6 +46,7 @@ __all__ = [
     "Reliability",
     "Requirements",
     "Rescue",
+    "Role",
     "Route",
     "Secret",
     "Server",
@@ -455,6 +456,8 @@ class Verdict(Struct, frozen=True, omit_defaults=True):
 
 
 Part = Literal["primary", "retry", "key", "fallback"]
+#: The same of a try that was made: also beside a slow one, or to go on with a stream that broke off (see Rescue).
+Role = Literal[Part, "hedge", "continue", "splice"]
 
 
 class Try(Struct, frozen=True, omit_defaults=True):
@@ -616,8 +619,9 @@ class Usage(Struct, frozen=True, omit_defaults=True):
 class Attempt(Struct, frozen=True, omit_defaults=True):
     """One try as it went. Times are seconds since the request was received.
 
-    ``failure`` is None for a success, and when the client left first (``cancelled``). ``first_s`` is when the first
-    byte of content came.
+    ``failure`` is None for a success, and when nobody waited for it any more (``cancelled``): the client left, or
+    another try was faster. ``part`` is what it was for: ``retry`` and ``key`` are at the deployment of the try before.
+    ``first_s`` is when the first content came: with a ``failure`` the answer broke off after that.
     """
 
     n: int
@@ -626,6 +630,7 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     model: str
     started_s: float
     ended_s: float
+    part: Role = "primary"
     first_s: float | None = None
     status: int | None = None
     failure: Failure | None = None

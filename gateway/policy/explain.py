@@ -47,6 +47,20 @@ ROUTING = MappingProxyType(
 )
 
 
+#: What a try was for, where that is not plain.
+ROLES: Mapping[str, str] = MappingProxyType(
+    {
+        "primary": "",
+        "retry": ", again",
+        "key": ", with another key",
+        "fallback": ", instead",
+        "hedge": ", beside the slow one",
+        "continue": ", going on from what had gone out",
+        "splice": ", anew, for what had not gone out yet",
+    }
+)
+
+
 def sentence(reason: Reason) -> str:
     """A verdict's reason in words."""
     return SENTENCES.get(reason.code, reason.code).format(*reason.args)
@@ -65,7 +79,8 @@ def _story(exchange: Exchange) -> Iterator[str]:
     yield from map(_signal, exchange.signals)
     if exchange.decision is not None:
         yield from _decision(exchange.decision)
-    yield from map(_attempt, exchange.attempts)
+    for attempt in exchange.attempts:
+        yield _attempt(attempt, exchange)
     if exchange.status:
         yield _ending(exchange)
 
@@ -105,17 +120,23 @@ def _verdict(verdict: Verdict, decision: Decision) -> str:
     return f"{score}, but {why}" if why else score
 
 
-def _attempt(attempt: Attempt) -> str:
+def _attempt(attempt: Attempt, exchange: Exchange) -> str:
     took = f"{attempt.started_s * 1000:.1f} ms to {attempt.ended_s * 1000:.1f} ms"
+    first = f"first content at {attempt.first_s * 1000:.1f} ms" if attempt.first_s is not None else ""
+    what = f"Try {attempt.n} at {attempt.deployment}{ROLES[attempt.part]} ({took}): "
     if attempt.failure is not None:
+        begun = f"{first}, then " if first else ""
         said = f"status {attempt.status}, " if attempt.status is not None else ""
-        return (
-            f"Try {attempt.n} at {attempt.deployment} ({took}): {attempt.failure.kind}: {said}{attempt.failure.message}"
-        )
+        return f"{what}{begun}{attempt.failure.kind}: {said}{attempt.failure.message}"
     if attempt.cancelled:
-        return f"Try {attempt.n} at {attempt.deployment} ({took}): the client left."
-    first = f", first content at {attempt.first_s * 1000:.1f} ms" if attempt.first_s is not None else ""
-    return f"Try {attempt.n} at {attempt.deployment} ({took}): answered{first}."
+        return what + ("another was faster." if _was_slower(attempt, exchange) else "the client left.")
+    return f"{what}answered{', ' if first else ''}{first}."
+
+
+def _was_slower(attempt: Attempt, exchange: Exchange) -> bool:
+    """Whether a try was given up for another one rather than because the client left."""
+    others = [other for other in exchange.attempts if other.n != attempt.n]
+    return exchange.outcome != "cancelled" or any(o.first_s is not None and o.failure is None for o in others)
 
 
 def _ending(exchange: Exchange) -> str:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from gateway.dice import uniform
 from gateway.errors import Failure, FailureKind
 from gateway.reliability.failures import MEANING, cooling_s
-from gateway.types import Deployment, Plan, Try
+from gateway.types import Deployment, Plan, Role, Try
 
 __all__ = ["Attempts", "Start", "Stop"]
 
@@ -31,7 +31,7 @@ class Start(Struct, frozen=True):
 
     n: int
     deployment: str
-    part: str
+    part: Role
     at: float
 
 
@@ -108,7 +108,7 @@ class Attempts:
         last = self._last
         others = [i for i in self._others(()) if self._left[i].deployment != last]
         free = [i for i in others if self._at(self._left[i], now, None) <= now < self.deadline_at]
-        return self._take(free[0], now) if free else Stop()
+        return self._take(free[0], now, "hedge") if free else Stop()
 
     def withdrawn(self) -> None:
         """As ``skipped``, where nothing is to be started instead."""
@@ -180,12 +180,20 @@ class Attempts:
         self._left.clear()
         return Stop(deadline=late)
 
-    def _take(self, index: int, at: float) -> Start:
+    def _take(self, index: int, at: float, role: Role | None = None) -> Start:
         chosen = self._left.pop(index)
+        role = role or self._role(chosen)
         self._started.append(chosen.deployment)
         self._last = chosen.deployment
-        part = "fallback" if chosen.deployment != self._started[0] else chosen.part
-        return Start(len(self._started), chosen.deployment, part, at)
+        return Start(len(self._started), chosen.deployment, role, at)
+
+    def _role(self, chosen: Try) -> Role:
+        """What a try turns out to be for: plans are not always carried out in their order."""
+        if not self._started:
+            return chosen.part
+        if chosen.deployment != self._last:
+            return "fallback"
+        return "key" if chosen.part == "key" else "retry"
 
     def _at(self, chosen: Try, now: float, failure: Failure | None) -> float:
         """When: at once for a deployment's first try; else after what it asked for, or a full-jitter backoff."""

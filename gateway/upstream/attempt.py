@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -44,7 +44,7 @@ REQUEST_IDS: Final = frozenset(
 class Current(Struct, eq=False):
     """One try while it runs. Times are monotonic seconds. ``call`` is what it asks where that is not the client's.
 
-    ``over``: its leave has been ended.
+    ``over``: its leave has been ended. ``rescue`` is the way in which it goes on with a broken stream, if it does.
     """
 
     start: Start
@@ -57,6 +57,7 @@ class Current(Struct, eq=False):
     request_id: str | None = None
     call: Call | None = None
     over: bool = False
+    rescue: Literal["continue", "splice"] | None = None
 
 
 class Trial:

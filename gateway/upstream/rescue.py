@@ -56,7 +56,8 @@ class Rescue:
             return call, None
         protocol, deployment = current.target.protocol, current.target.deployment
         known = self._said
-        if self._way(deployment.name) == "continue":
+        current.rescue = self._way(deployment.name)
+        if current.rescue == "continue":
             call, known = protocol.resume(call, deployment, self._said.text), SoFar()
         feed: Feed = Resumed(protocol.feed(call, deployment), id=self._id, known=known, spent=spent)
         return call, feed

@@ -274,6 +274,7 @@ class Run:
                 model=target.deployment.model,
                 started_s=micros(current.started_at - received_at),
                 ended_s=micros(self._clock() - received_at),
+                part=current.rescue or current.start.part,
                 first_s=micros(current.first_at - received_at) if current.first_at is not None else None,
                 status=current.status,
                 failure=failure,

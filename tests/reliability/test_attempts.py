@@ -169,7 +169,7 @@ def test_a_wait_beyond_the_deadline_gives_way_to_what_can_start_now() -> None:
 def test_a_hedge_is_another_deployment_and_takes_its_place_in_the_plan() -> None:
     attempts = machine(A, B)
     attempts.first(T0)
-    assert attempts.hedge(T0 + 1) == Start(2, "b", "fallback", T0 + 1)
+    assert attempts.hedge(T0 + 1) == Start(2, "b", "hedge", T0 + 1)
     attempts.lost(fail("overloaded"), "b")
     assert attempts.failed(fail("overloaded"), T0 + 2) != Stop()
     alone = machine(A)
@@ -211,7 +211,7 @@ def test_who_goes_on_from_no_beginning_is_asked_in_another_way_if_the_plan_has_a
     attempts = machine(A, B)
     attempts.first(T0)
     attempts.resume(fail("truncated"), T0, bool)
-    assert attempts.otherwise(T0 + 1) == Start(3, "b", "fallback", T0 + 1)
+    assert attempts.otherwise(T0 + 1) == Start(3, "b", "retry", T0 + 1)
 
 
 def test_backoff_has_full_jitter_and_is_the_same_for_the_same_seed() -> None:

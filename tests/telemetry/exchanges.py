@@ -36,6 +36,7 @@ SERVED = Attempt(
     model="gpt-4o",
     started_s=0.4013,
     ended_s=2.250123,
+    part="fallback",
     first_s=0.812345,
     status=200,
     usage=USAGE,

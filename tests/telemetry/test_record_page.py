@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from msgspec import Struct
@@ -20,6 +21,7 @@ from gateway.types import (
     Features,
     Plan,
     Reason,
+    Role,
     Signal,
     Try,
     Usage,
@@ -59,6 +61,10 @@ def test_every_member_is_described_in_the_order_it_is_written(heading: str, stru
 
 def test_every_outcome_is_described() -> None:
     assert described("### Outcomes") == list(OUTCOMES)
+
+
+def test_every_part_of_a_try_is_described() -> None:
+    assert described("### Parts") == list(get_args(Role))
 
 
 def test_the_example_is_a_record_as_it_is_written() -> None:
