@@ -15,10 +15,13 @@ from typing import Final, Literal
 from gateway.errors import Unavailable
 from gateway.types import Admission as Rules
 
-__all__ = ["PRIORITIES", "Admission", "Priority"]
+__all__ = ["PRIORITIES", "REASONS", "Admission", "Priority", "Reason"]
 
 Priority = Literal["interactive", "batch"]
 PRIORITIES: Final[tuple[Priority, ...]] = ("interactive", "batch")
+#: Why a request is turned away: the event loop lags, no place came free in time, or no deployment had room in time.
+Reason = Literal["lag", "queue", "full"]
+REASONS: Final[tuple[Reason, ...]] = ("lag", "queue", "full")
 
 #: The weight of one measurement of the event loop's lag; there are ten in a second.
 SMOOTH: Final = 0.2
@@ -38,7 +41,7 @@ class Admission:
         self.rules = rules
         self.inflight = 0
         self._lag_s = 0.0
-        self.shed: dict[tuple[str, str], int] = {}
+        self.shed: dict[tuple[Reason, Priority], int] = {}
         self._clock = clock
         self._doors: dict[Priority, deque[asyncio.Future[bool]]] = {p: deque() for p in PRIORITIES}
         self._rooms: dict[Priority, deque[asyncio.Future[bool]]] = {p: deque() for p in PRIORITIES}
@@ -50,6 +53,11 @@ class Admission:
     def waiting(self) -> int:
         """How many wait, at the door or for a provider."""
         return sum(map(len, (*self._doors.values(), *self._rooms.values())))
+
+    @property
+    def lag_s(self) -> float:
+        """How late the event loop wakes, as of lately."""
+        return self._lag_s
 
     def lagged(self, seconds: float) -> None:
         """The event loop woke this late. It lags when it does so for a while: one hiccup is nobody's load."""
@@ -77,7 +85,10 @@ class Admission:
 
     async def for_room(self, priority: Priority, until_at: float) -> bool:
         """Wait until some request has ended, in which case a deployment may have room; False when none has by then."""
-        return await self._stand(self._rooms, priority, until_at - self._clock())
+        if await self._stand(self._rooms, priority, until_at - self._clock()):
+            return True
+        self._count("full", priority)
+        return False
 
     async def _stand(
         self, lines: dict[Priority, deque[asyncio.Future[bool]]], priority: Priority, limit_s: float
@@ -119,8 +130,11 @@ class Admission:
                     return True
         return False
 
-    def _turn_away(self, reason: str, priority: Priority) -> Unavailable:
+    def _count(self, reason: Reason, priority: Priority) -> None:
         self.shed[reason, priority] = self.shed.get((reason, priority), 0) + 1
+
+    def _turn_away(self, reason: Reason, priority: Priority) -> Unavailable:
+        self._count(reason, priority)
         said = f"The gateway has too much to do ({self.inflight} requests under way); try again shortly."
         error = Unavailable(said, code="overloaded", retry_after_s=RETRY_S)
         error.should_retry = True

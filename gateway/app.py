@@ -25,6 +25,7 @@ from gateway.errors import ConfigError, Problem
 from gateway.health.health import Health
 from gateway.health.probe import probe
 from gateway.pipeline import Pipeline, make_live
+from gateway.report import Report, gauges, report
 from gateway.state.memory import Memory
 from gateway.state.over_redis import Redis
 from gateway.state.statesink import StateSink
@@ -257,9 +258,14 @@ class App:
         """The newest exchanges of this process."""
         return self._ring.recent(limit, outcome=outcome, route=route, deployment=deployment)
 
-    def scrape(self) -> bytes:
-        """All metrics."""
-        return self.metrics.render()
+    async def scrape(self) -> bytes:
+        """All metrics. What health and admission know is read here, for only this loop may touch it."""
+        self.metrics.tell(gauges(self.world.deployments, self.health, self.admission, self._clock()))
+        return await asyncio.to_thread(self.metrics.render)
+
+    def condition(self) -> Report:
+        """How the deployments and this process fare."""
+        return report(self.world.deployments, self.health, self.admission, self._clock())
 
     def configuration(self) -> dict[str, Any]:
         """The configuration in use, by name and hash."""

@@ -20,7 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"intent", "policy", "reliability", "providers", "data"}),
     frozenset({"cache", "config", "keys", "state", "telemetry", "upstream", "offline", "testing"}),
     frozenset({"health", "admission", "refusal"}),
-    frozenset({"pipeline"}),
+    frozenset({"pipeline", "report"}),
     frozenset({"api"}),
     frozenset({"app"}),
     frozenset({"launch", "workers"}),

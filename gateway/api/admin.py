@@ -5,7 +5,6 @@ Read next: ../app.py, which says what is behind it.
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -18,6 +17,7 @@ from gateway import __version__
 from gateway.api.public import Ready, add_health, refuse, refuse_plain
 from gateway.errors import GatewayError, NotFound, Unauthorized
 from gateway.policy.explain import explain
+from gateway.report import Report
 from gateway.state.verbs import Health
 from gateway.telemetry.metrics import CONTENT_TYPE
 from gateway.types import Exchange, Secret
@@ -36,8 +36,12 @@ class Desk(Protocol):
         """The newest exchanges of this process."""
         ...
 
-    def scrape(self) -> bytes:
-        """All metrics; takes milliseconds."""
+    async def scrape(self) -> bytes:
+        """All metrics."""
+        ...
+
+    def condition(self) -> Report:
+        """How the deployments and this process fare."""
         ...
 
     def configuration(self) -> dict[str, Any]:
@@ -65,7 +69,13 @@ def make_admin(desk: Desk, ready: Ready, token: Secret | None) -> FastAPI:
     @app.get("/metrics", dependencies=guarded)
     async def metrics() -> Response:
         """Everything that Prometheus scrapes."""
-        return Response(await asyncio.to_thread(desk.scrape), media_type=CONTENT_TYPE)
+        return Response(await desk.scrape(), media_type=CONTENT_TYPE)
+
+    @app.get("/admin/health", dependencies=guarded)
+    async def health(request: Request) -> Response:
+        """How each deployment fares, and this process; as lines of plain text where that is asked for."""
+        condition = desk.condition()
+        return _text(condition.lines()) if _wants_text(request) else _json(condition)
 
     @app.get("/admin/decisions", dependencies=guarded)
     async def decisions(
@@ -82,9 +92,7 @@ def make_admin(desk: Desk, ready: Ready, token: Secret | None) -> FastAPI:
         if exchange is None:
             raise NotFound(f"No decision {id[:64]!r} is kept here (any more).", code="decision_not_found")
         story = explain(exchange)
-        if "text/plain" in request.headers.get("accept", ""):
-            return Response("\n".join(story) + "\n", media_type="text/plain")
-        return _json({"record": exchange, "story": story})
+        return _text(story) if _wants_text(request) else _json({"record": exchange, "story": story})
 
     @app.get("/admin/config", dependencies=guarded)
     async def config() -> dict[str, Any]:
@@ -114,6 +122,14 @@ def _guard(token: Secret | None) -> Callable[[Request], Awaitable[None]]:
             raise Unauthorized("The admin token is missing or wrong: send it as Authorization: Bearer <token>.")
 
     return check
+
+
+def _wants_text(request: Request) -> bool:
+    return "text/plain" in request.headers.get("accept", "")
+
+
+def _text(lines: list[str]) -> Response:
+    return Response("\n".join(lines) + "\n", media_type="text/plain")
 
 
 def _json(value: object) -> Response:

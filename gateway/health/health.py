@@ -248,8 +248,7 @@ class Health:
         """A breaker has changed: the fleet is told, and the metrics."""
         if to is None:
             return
-        self._watch(lane)
-        self.transitions[lane.name, to] = self.transitions.get((lane.name, to), 0) + 1
+        self._count(lane, to)
         name = BREAKER + lane.name
         if to == "open":
             self._state.cool(name, Cooling(lane.breaker.until_at, "breaker"))
@@ -257,6 +256,11 @@ class Health:
             lane.fleet_until = None
             self._state.warm(name)
             self._state.let_go(name)
+
+    def _count(self, lane: Lane, to: str | None) -> None:
+        if to is not None:
+            self._watch(lane)
+            self.transitions[lane.name, to] = self.transitions.get((lane.name, to), 0) + 1
 
     # --- in the background --------------------------------------------------------------------------------------
 
@@ -277,14 +281,13 @@ class Health:
         said = fleet.get(name)
         if said is not None and said.until_at != lane.fleet_until:
             lane.fleet_until = said.until_at
-            if breaker.shut(said.until_at, now) is not None:
-                self._watch(lane)
+            self._count(lane, breaker.shut(said.until_at, now))
         elif said is None and lane.fleet_until is not None and lane.fleet_until > now + 0.5:
             lane.fleet_until = None
-            breaker.mend(now)
+            self._count(lane, breaker.mend(now))
         if breaker.state(now) == "due":
             if self._state.holds(name, now):
-                breaker.allow_probe(now)
+                self._count(lane, breaker.allow_probe(now))
             else:
                 self._state.want(name, LEASE * breaker.rules.open_s)
 

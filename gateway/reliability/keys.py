@@ -83,6 +83,10 @@ class Parking:
         parked = [f"{i + 1} for {key.kind} until {key.until_at:.1f}" for i, key in enumerate(self.keys) if key.strikes]
         return f"{len(self.keys)} keys, parked: {', '.join(parked) or 'none'}"
 
+    def usable(self, now: float) -> int:
+        """How many keys are not parked."""
+        return sum(key.until_at <= now for key in self.keys)
+
 
 class KeyRing:
     """The keys of an account as one model sees them; keys are told apart by their place.

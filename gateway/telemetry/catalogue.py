@@ -74,6 +74,64 @@ CATALOGUE: Final = (
         "Times that another deployment was tried after one had failed.",
     ),
     Metric(
+        "gateway_retries_total",
+        "counter",
+        ("target", "class"),
+        "Tries at the deployment of the try before, with another key or the same, by the kind of failure that it had.",
+    ),
+    Metric(
+        "gateway_midstream_total",
+        "counter",
+        ("target", "strategy", "result"),
+        "Streams that broke off at `target` after content had gone out: `strategy` is how the answer was gone on with "
+        "(`continue`, `splice`, `none`), `result` whether it became whole (`rescued`), the client was told (`broken`) "
+        "or had left (`cancelled`).",
+    ),
+    Metric(
+        "gateway_breaker_state",
+        "gauge",
+        ("target",),
+        "0 closed, 1 open, 2 half-open: one probe is let through. Deployments of one model at one account share it.",
+    ),
+    Metric(
+        "gateway_breaker_transitions_total",
+        "counter",
+        ("target", "to"),
+        "Changes of that state, by failures here or by word of another replica.",
+    ),
+    Metric(
+        "gateway_retry_budget_remaining",
+        "gauge",
+        ("target",),
+        "How many tries may be made at it twice now; the fallback to another one is not paid from this.",
+    ),
+    Metric("gateway_target_inflight", "gauge", ("target",), "Calls under way at a deployment."),
+    Metric(
+        "gateway_target_concurrency_limit",
+        "gauge",
+        ("target",),
+        "How many there may be at once: lower after rate limits and overloads.",
+    ),
+    Metric(
+        "gateway_ratelimit_remaining_ratio",
+        "gauge",
+        ("target",),
+        "What is left of the provider's limits, 0 to 1, with the key that has least; 1 while nothing runs short.",
+    ),
+    Metric(
+        "gateway_overflow_total",
+        "counter",
+        ("from_target", "to_target", "reason"),
+        "Requests for which the best deployment by score was passed over: it is at a limit (`overflow`) or failing "
+        "(`breaker_open`). `to_target` is asked first instead.",
+    ),
+    Metric(
+        "gateway_keys_usable",
+        "gauge",
+        ("provider",),
+        "Keys of an account that were not refused and have credit; 1 for an account that needs none.",
+    ),
+    Metric(
         "gateway_tokens_total",
         "counter",
         ("target", "type"),
@@ -92,6 +150,14 @@ CATALOGUE: Final = (
         "Decisions, by the deployment that was to be tried first and the routing reason.",
     ),
     Metric("gateway_inflight_requests", "gauge", (), "Requests being answered now."),
+    Metric("gateway_queue_depth", "gauge", (), "Requests that wait for a place, or for a deployment to have room."),
+    Metric(
+        "gateway_shed_total",
+        "counter",
+        ("reason", "priority"),
+        "Requests turned away: the event loop lagged (`lag`), no place came free in time (`queue`), or no deployment "
+        "had room in time (`full`).",
+    ),
     Metric("gateway_open_streams", "gauge", (), "Answers being streamed now."),
     Metric(
         "gateway_client_disconnects_total",

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from gateway.telemetry.catalogue import CATALOGUE, Metric
 from gateway.telemetry.slots import Family, Histogram, Number
-from gateway.types import Attempt, Exchange, Usage
+from gateway.types import Attempt, Decision, Exchange, Usage
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -27,6 +27,11 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
 _NONE: Final = "none"
 _OTHER: Final = "unknown"
+#: Routing reasons of decisions that passed over the best by score.
+_DISPLACED: Final = frozenset({"overflow", "breaker_open"})
+#: Parts of tries that go on with a stream that broke off.
+_RESCUES: Final = frozenset({"continue", "splice"})
+_RESULTS: Final = {"ok": "rescued", "fallback_ok": "rescued", "cancelled": "cancelled"}
 
 
 class _Request(Struct, eq=False):
@@ -35,6 +40,7 @@ class _Request(Struct, eq=False):
     requests: Number
     duration: Histogram
     decisions: Number | None
+    overflow: Number | None
     disconnects: Number | None
     ttft: Histogram | None
 
@@ -91,12 +97,19 @@ class Metrics:
         self._overhead.observe(exchange.overhead_s)
         if request.decisions is not None:
             request.decisions.value += 1
+        if request.overflow is not None:
+            request.overflow.value += 1
         if request.disconnects is not None:
             request.disconnects.value += 1
         if request.ttft is not None and exchange.ttft_s is not None:
             request.ttft.observe(exchange.ttft_s)
         if exchange.attempts:
             self._observe_attempts(exchange)
+
+    def tell(self, values: Mapping[str, Mapping[tuple[str, ...], float]]) -> None:
+        """What others count and measure, by metric and labels: it takes the place of what was told before."""
+        for name, by_labels in values.items():
+            self._counters[name].put(by_labels)
 
     def know(self, models: Iterable[str]) -> None:
         """The names that clients may ask for: what else they ask for is counted as ``unknown``."""
@@ -141,15 +154,17 @@ class Metrics:
         intent = _intent(exchange)
         model = exchange.model if exchange.model in self._known else _OTHER
         waiting = exchange.ttft_s is None
-        route, reason, strategy, first = _NONE, None, _NONE, _NONE
+        route, reason, strategy, first, best = _NONE, None, _NONE, _NONE, None
         if decision is not None:
             route, reason, strategy = decision.route, decision.reason, decision.strategy
             first = decision.plan.tries[0].deployment if decision.plan.tries else _NONE
+            best = _best(decision) if reason in _DISPLACED else None
         key = (
             route,
             reason,
             strategy,
             first,
+            best,
             intent,
             model,
             exchange.outcome,
@@ -160,11 +175,17 @@ class Metrics:
         found = self._requests.get(key)
         if found is None:
             decided = None if reason is None else (route, strategy, intent, first, reason)
-            found = self._requests[key] = self._prepare(exchange, route, model, decided)
+            displaced = (best, first, reason) if best is not None and reason is not None else None
+            found = self._requests[key] = self._prepare(exchange, route, model, decided, displaced)
         return found
 
     def _prepare(
-        self, exchange: Exchange, route: str, model: str, decided: tuple[str, str, str, str, str] | None
+        self,
+        exchange: Exchange,
+        route: str,
+        model: str,
+        decided: tuple[str, str, str, str, str] | None,
+        displaced: tuple[str, str, str] | None,
     ) -> _Request:
         outcome, target = exchange.outcome, exchange.deployment
         stream = "true" if exchange.stream else "false"
@@ -173,19 +194,31 @@ class Metrics:
             requests=self._number("gateway_requests_total", route, model, outcome, stream),
             duration=self._histograms["gateway_request_duration_seconds"].slot(route, outcome),
             decisions=None if decided is None else self._number("gateway_routing_decisions_total", *decided),
+            overflow=None if displaced is None else self._number("gateway_overflow_total", *displaced),
             disconnects=self._number("gateway_client_disconnects_total", phase) if outcome == "cancelled" else None,
             ttft=self._histograms["gateway_ttft_seconds"].slot(target) if target and exchange.stream else None,
         )
 
     def _observe_attempts(self, exchange: Exchange) -> None:
         route = exchange.decision.route if exchange.decision is not None else _NONE
-        before: str | None = None
+        before: Attempt | None = None
         for attempt in exchange.attempts:
-            target = attempt.deployment
             self._observe_attempt(exchange.operation, route, attempt)
-            if before is not None and before != target:
-                self._number("gateway_failovers_total", before, target).value += 1
-            before = target
+            if before is not None:
+                self._observe_next(before, attempt)
+            if exchange.stream and attempt.failure is not None and attempt.first_s is not None:
+                strategy, result = _rescue(exchange, attempt)
+                self._number("gateway_midstream_total", attempt.deployment, strategy, result).value += 1
+            before = attempt
+
+    def _observe_next(self, before: Attempt, attempt: Attempt) -> None:
+        """A try after another one. A hedge is neither a retry nor a failover: nothing had failed."""
+        if attempt.part == "hedge":
+            return
+        if attempt.deployment != before.deployment:
+            self._number("gateway_failovers_total", before.deployment, attempt.deployment).value += 1
+        elif before.failure is not None and attempt.part not in _RESCUES:
+            self._number("gateway_retries_total", attempt.deployment, before.failure.kind).value += 1
 
     def _observe_attempt(self, operation: str, route: str, attempt: Attempt) -> None:
         result = attempt.failure.kind if attempt.failure is not None else "cancelled" if attempt.cancelled else "ok"
@@ -288,3 +321,19 @@ def _intent(exchange: Exchange) -> str:
         if signal.name == "intent":
             return signal.label
     return _NONE
+
+
+def _best(decision: Decision) -> str | None:
+    """The deployment that the score alone would have chosen."""
+    scored = [(v.score, v.deployment) for v in decision.verdicts if v.score is not None]
+    return min(scored, key=_first)[1] if scored else None
+
+
+def _first(scored: tuple[float, str]) -> float:
+    return scored[0]
+
+
+def _rescue(exchange: Exchange, broken: Attempt) -> tuple[str, str]:
+    """How a stream that broke off was gone on with in the end, if it was, and what came of it."""
+    after = [attempt.part for attempt in exchange.attempts if attempt.n > broken.n and attempt.part in _RESCUES]
+    return after[-1] if after else _NONE, _RESULTS.get(exchange.outcome, "broken")

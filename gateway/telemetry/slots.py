@@ -6,7 +6,7 @@ Read next: metrics.py. Only the event loop writes to a slot; a scrape in another
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
 from gateway.telemetry.catalogue import Metric
@@ -56,14 +56,24 @@ class Family(Generic[Slot]):
         """The slot of these label values, made when it is asked for first."""
         found = self._slots.get(labels)
         if found is None:
-            if len(labels) != len(self.metric.labels):
-                raise ValueError(f"{self.metric.name} has labels {self.metric.labels}, and was given {labels}")
-            found = self._slots[labels] = self._kind(self.metric)
+            found = self._slots[labels] = self._made(labels)
         return found
+
+    def put(self: Family[Number], values: Mapping[tuple[str, ...], float]) -> None:
+        """Let these values, by label values, take the place of all slots at once."""
+        slots = {labels: self._made(labels) for labels in values}
+        for labels, slot in slots.items():
+            slot.value = values[labels]
+        self._slots = slots
 
     def clear(self) -> None:
         """Forget every slot: for a gauge whose label is what it tells."""
         self._slots = {}
+
+    def _made(self, labels: tuple[str, ...]) -> Slot:
+        if len(labels) != len(self.metric.labels):
+            raise ValueError(f"{self.metric.name} has labels {self.metric.labels}, and was given {labels}")
+        return self._kind(self.metric)
 
     def items(self) -> Iterator[tuple[tuple[str, ...], Slot]]:
         """Label values and slots, as of now; safe in another thread."""

@@ -22,7 +22,7 @@ import httpx2
 import yaml
 from msgspec import Struct
 
-from gateway.testing.faults import refusal
+from gateway.testing.faults import Cut, refusal
 from gateway.testing.script import Pace, Script
 from gateway.testing.server import SimulatedProvider
 from tests.redis_server import RedisServer
@@ -65,23 +65,32 @@ async def live(folder: Path) -> AsyncIterator[Live]:
 
 
 def behave(provider: SimulatedProvider) -> None:
-    """One model fails every other time, one always, one refuses what it is asked, one is slow."""
+    """One model fails every other time, one always, one refuses what it is asked, one is slow, one breaks off."""
     well, ill = Script(times=1), Script(fault="overloaded", times=1)
     provider.script("shaky", *[well, ill] * 5000)
     provider.script("doomed", Script(fault="server_error"))
     provider.script("picky", Script(fault=refusal(400, "invalid_request_error", None, "No.")))
+    provider.script("frail", *[well, Script(fault=Cut(6), times=1)] * 5000)
     provider.script("slow", Script(pace=Pace(0.01, 0.2)))
 
 
 def configuration(provider_url: str, redis_url: str, public: int, admin: int) -> dict[str, Any]:
-    """Two routes over four models of one provider."""
+    """Three routes over models of companies that share one simulated provider."""
     provider = {"kind": "openai_compatible", "base_url": provider_url, "allow_private": True}
-    names = ("shaky", "steady", "doomed", "picky", "slow")
+    names = ("shaky", "steady", "doomed", "picky", "slow", "frail")
     price = {"input": 150.0, "output": 600.0}
     return {
         "providers": {f"{name}-inc": {**provider, "company": name} for name in names},
-        "deployments": {name: {"provider": f"{name}-inc", "model": name, "price": price} for name in names},
+        "deployments": {
+            name: {"provider": f"{name}-inc", "model": name, "price": price, "prefill": name == "steady"}
+            for name in names
+        },
         "routes": [
+            {
+                "name": "rescued",
+                "when": {"tags": {"ask": "rescued"}},
+                "policy": {"pool": ["frail"], "fallback": ["steady"]},
+            },
             {"name": "code", "when": {"intent": "code"}, "policy": {"pool": ["steady"]}},
             {"name": "default", "policy": {"pool": ["shaky", "steady"], "retry": {"same_target": 0}}},
         ],
@@ -200,6 +209,7 @@ def kinds(client: httpx2.AsyncClient) -> list[Any]:
         ask(client, "auto", "Good morning!"),
         ask(client, "auto", "Fix this function:\n```python\ndef f(x):\n    return x +\n```", stream=True),
         ask(client, "steady", "Good morning!", stream=True),
+        ask(client, "rescued", "Good morning!", stream=True),
         ask(client, "doomed", "Good morning!"),
         ask(client, "picky", "Good morning!"),
         leave(client, "slow"),

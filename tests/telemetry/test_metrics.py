@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.errors import Failure
 from gateway.telemetry.catalogue import CATALOGUE, Metric, document
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.slots import Family, Number
-from gateway.types import Exchange
-from tests.telemetry.exchanges import FAILED, SERVED, USAGE, exchange, plain
+from gateway.types import Exchange, Plan, Try
+from tests.telemetry.exchanges import DECISION, FAILED, SERVED, USAGE, exchange, plain
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 OPERATION = 'gen_ai_operation_name="chat"'
@@ -199,3 +201,73 @@ def test_a_scrape_in_a_thread_is_not_disturbed_by_what_is_counted_meanwhile() ->
     scrape = family.items()
     family.slot("2").value = 1
     assert [labels for labels, _ in scrape] == [("1",)]
+
+
+TO_NEXT = ("gateway_retries_total", "gateway_failovers_total")
+
+
+def test_a_retry_is_at_the_deployment_of_the_try_before_and_named_by_its_failure() -> None:
+    rate = replace(FAILED, failure=Failure("rate", "Slow down"))
+    tries = (FAILED, replace(rate, n=2, part="retry"), replace(FAILED, n=3, part="key"), replace(SERVED, n=4))
+    assert scraped(told(exchange(attempts=tries)), *TO_NEXT) == {
+        'gateway_retries_total{class="overloaded",target="sonnet"}': 1,
+        'gateway_retries_total{class="rate",target="sonnet"}': 1,
+        'gateway_failovers_total{from_target="sonnet",to_target="gpt"}': 1,
+    }
+
+
+def test_a_hedge_is_neither_a_retry_nor_a_failover() -> None:
+    slow = replace(FAILED, failure=None, cancelled=True)
+    assert scraped(told(exchange(attempts=(slow, replace(SERVED, part="hedge")))), *TO_NEXT) == {}
+
+
+BROKEN = replace(FAILED, first_s=0.2, failure=Failure("stall", "silent for 15 s"))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "rest", "labels"),
+    [
+        ("fallback_ok", ("continue",), 'result="rescued",strategy="continue"'),
+        ("fallback_ok", ("continue", "splice"), 'result="rescued",strategy="splice"'),
+        ("upstream_error", ("continue",), 'result="broken",strategy="continue"'),
+        ("timeout", (), 'result="broken",strategy="none"'),
+        ("cancelled", ("splice",), 'result="cancelled",strategy="splice"'),
+    ],
+)
+def test_a_stream_that_breaks_off_is_counted_by_how_it_was_gone_on_with(
+    outcome: str, rest: tuple[Any, ...], labels: str
+) -> None:
+    legs = tuple(replace(SERVED, n=2 + n, part=part) for n, part in enumerate(rest))
+    metrics = told(exchange(outcome=outcome, attempts=(BROKEN, *legs)))
+    assert scraped(metrics, "gateway_midstream_total", "gateway_retries_total") == {
+        f'gateway_midstream_total{{{labels},target="sonnet"}}': 1
+    }
+
+
+def test_an_answer_that_broke_off_before_its_client_had_any_of_it_is_no_break_in_a_stream() -> None:
+    whole = exchange(stream=False, attempts=(BROKEN, SERVED))
+    before_content = exchange(attempts=(FAILED, SERVED))
+    assert scraped(told(whole, before_content), "gateway_midstream_total") == {}
+
+
+def test_who_was_passed_over_is_counted_with_who_came_instead() -> None:
+    plan = Plan((Try("gpt"), Try("mini", "fallback")), 600.0)
+    passed = replace(DECISION, reason="breaker_open", plan=plan)
+    nobody = replace(passed, plan=Plan((), 600.0))
+    metrics = told(exchange(decision=passed), exchange(decision=replace(passed, reason="overflow")), exchange())
+    metrics.observe(exchange(decision=nobody))
+    assert scraped(metrics, "gateway_overflow_total") == {
+        'gateway_overflow_total{from_target="sonnet",reason="breaker_open",to_target="gpt"}': 1,
+        'gateway_overflow_total{from_target="sonnet",reason="overflow",to_target="gpt"}': 1,
+        'gateway_overflow_total{from_target="sonnet",reason="breaker_open",to_target="none"}': 1,
+    }
+
+
+def test_what_is_told_takes_the_place_of_what_was_told_before() -> None:
+    metrics = Metrics("0.1.0")
+    metrics.tell({"gateway_breaker_state": {("old",): 1, ("kept",): 2}})
+    metrics.tell({"gateway_breaker_state": {("kept",): 0}, "gateway_queue_depth": {(): 3}})
+    assert scraped(metrics, "gateway_breaker_state", "gateway_queue_depth") == {
+        'gateway_breaker_state{target="kept"}': 0,
+        "gateway_queue_depth": 3,
+    }
