@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gateway.admission import PRIORITIES, REASONS, Admission
+from gateway.admission import PRIORITIES, REASONS, Admission, Priority, Reason
 from gateway.health.health import Health
 from gateway.health.lane import Lane
 from gateway.reliability.breaker import State
@@ -75,7 +75,7 @@ class Process(Struct, frozen=True):
     waiting: int
     queue: int
     lag_s: float
-    shed: Mapping[str, Mapping[str, int]]
+    shed: Mapping[Reason, Mapping[Priority, int]]
 
     def __str__(self) -> str:
         shed = [f"{n} {p} for {why}" for why, by in self.shed.items() for p, n in by.items() if n]

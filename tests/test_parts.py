@@ -15,7 +15,7 @@ STREAM = {**BODY, "stream": True}
 
 
 def parts(record: Exchange) -> list[tuple[int, str, str, str | None]]:
-    return [(a.n, a.deployment, a.part, a.failure and a.failure.kind) for a in record.attempts]
+    return [(a.n, a.deployment, a.part, a.failure.kind if a.failure else None) for a in record.attempts]
 
 
 def tries(gateway: Running) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.admission import Admission
+from gateway.admission import Admission, Priority
 from gateway.errors import Failure, Unavailable
 from gateway.health.health import Health
 from gateway.report import Condition, Process, gauges, report
@@ -106,7 +106,7 @@ async def test_the_process_says_what_is_under_way_and_who_was_turned_away() -> N
             admission.enter("batch")
     assert not await admission.for_room("interactive", T0)
     made = report(WORLD.deployments, health, admission, T0)
-    nobody = {"interactive": 0, "batch": 0}
+    nobody: dict[Priority, int] = {"interactive": 0, "batch": 0}
     assert made.process == Process(
         1, 1, 0, 7, 0.5, {"lag": {**nobody, "batch": 2}, "queue": nobody, "full": {**nobody, "interactive": 1}}
     )

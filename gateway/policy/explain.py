@@ -24,7 +24,7 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "quality_unknown": "its quality is unknown and the floor is {0}",
         "below_floor": "its expected quality {0} is below the floor {1}",
         "weight_zero": "its weight is 0",
-        "cooling": "it is left alone for {1} s more after a failure ({0})",
+        "cooling": "it is left alone for {1} s more: {0}",
         "diverted": "{0} % of its traffic goes elsewhere while some of its calls fail",
         "standby": "it stands by for when the pool has failed",
     }
@@ -47,6 +47,17 @@ ROUTING = MappingProxyType(
 )
 
 
+#: What something is left alone for (see Cooling).
+LEFT_ALONE: Mapping[str, str] = MappingProxyType(
+    {
+        "breaker": "too many of its calls failed",
+        "limit": "the request does not fit into what its provider allows now",
+        "full": "as many requests are under way as it takes",
+        "rate": "its provider has limited the rate of its keys",
+        "quota": "its keys are out of credit or quota",
+        "auth": "its keys were refused",
+    }
+)
 #: What a try was for, where that is not plain.
 ROLES: Mapping[str, str] = MappingProxyType(
     {
@@ -63,7 +74,10 @@ ROLES: Mapping[str, str] = MappingProxyType(
 
 def sentence(reason: Reason) -> str:
     """A verdict's reason in words."""
-    return SENTENCES.get(reason.code, reason.code).format(*reason.args)
+    args = reason.args
+    if reason.code == "cooling":
+        args = (LEFT_ALONE.get(str(args[0]), args[0]), *args[1:])
+    return SENTENCES.get(reason.code, reason.code).format(*args)
 
 
 def explain(exchange: Exchange) -> list[str]:

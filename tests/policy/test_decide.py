@@ -256,6 +256,8 @@ def test_every_reason_has_a_sentence() -> None:
         assert all(a in said for a in arguments)
         assert "{" not in said
     assert ACCOUNT.keys == ()
+    rest = sentence(Reason("cooling", ("full", 1.0)))
+    assert rest == "it is left alone for 1.0 s more: as many requests are under way as it takes"
 
 
 def test_a_fallback_below_the_floor_never_serves_and_says_why() -> None:
