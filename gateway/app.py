@@ -260,7 +260,7 @@ class App:
 
     async def scrape(self) -> bytes:
         """All metrics. What health and admission know is read here, for only this loop may touch it."""
-        self.metrics.tell(gauges(self.world.deployments, self.health, self.admission, self._clock()))
+        self.metrics.tell(gauges(self.health, self.admission, self._clock()))
         return await asyncio.to_thread(self.metrics.render)
 
     def condition(self) -> Report:

@@ -1,7 +1,7 @@
 """How the deployments and the process fare, as one value: lines for operators, numbers for a scrape.
 
-Read next: health/health.py and admission.py, which know it; api/admin.py, which shows it. A report takes microseconds,
-but it looks into objects that only the event loop may touch: make it there, and render it wherever you like.
+Read next: health/health.py and admission.py, which know it; api/admin.py, which shows it. Both look into objects that
+only the event loop may touch, for some ten microseconds a deployment: make them there, render them wherever you like.
 """
 
 from __future__ import annotations
@@ -141,21 +141,21 @@ def _asked_in_s(lane: Lane, now: float) -> float | None:
     return None if wait == inf else round(wait, 3)
 
 
-def gauges(deployments: Mapping[str, Deployment], health: Health, admission: Admission, now: float) -> Gauges:
+def gauges(health: Health, admission: Admission, now: float) -> Gauges:
     """What a scrape says of all this, by the names and labels of telemetry/catalogue.py."""
-    made = report(deployments, health, admission, now)
-    lanes = health.lanes().values()
-    by_target = {(condition.deployment,): condition for condition in made.deployments}
+    lanes = {(name,): lane for name, lane in health.lanes().items()}
     return {
-        "gateway_breaker_state": {t: STATES[c.breaker] for t, c in by_target.items()},
+        "gateway_breaker_state": {t: STATES[lane.breaker.state(now)] for t, lane in lanes.items()},
         "gateway_breaker_transitions_total": dict(_transitions(health)),
-        "gateway_retry_budget_remaining": {t: c.retries_left for t, c in by_target.items()},
-        "gateway_target_inflight": {t: c.inflight for t, c in by_target.items()},
-        "gateway_target_concurrency_limit": {t: c.limit for t, c in by_target.items()},
-        "gateway_ratelimit_remaining_ratio": {t: c.limits_left for t, c in by_target.items()},
-        "gateway_keys_usable": {(lane.deployment.account.name,): lane.keys.parking.usable(now) for lane in lanes},
-        "gateway_queue_depth": {(): made.process.waiting},
-        "gateway_shed_total": {(why, p): n for why, by in made.process.shed.items() for p, n in by.items()},
+        "gateway_retry_budget_remaining": {t: lane.retries.remaining(now) for t, lane in lanes.items()},
+        "gateway_target_inflight": {t: lane.load.inflight for t, lane in lanes.items()},
+        "gateway_target_concurrency_limit": {t: lane.load.limit for t, lane in lanes.items()},
+        "gateway_ratelimit_remaining_ratio": {t: lane.burden(now).left for t, lane in lanes.items()},
+        "gateway_keys_usable": {
+            (lane.deployment.account.name,): lane.keys.parking.usable(now) for lane in lanes.values()
+        },
+        "gateway_queue_depth": {(): admission.waiting},
+        "gateway_shed_total": {(r, p): admission.shed.get((r, p), 0) for r in REASONS for p in PRIORITIES},
     }
 
 

@@ -93,7 +93,7 @@ def test_keys_that_rest_say_when_the_first_is_back() -> None:
     a = told(health, admission, T0 + 100)["a"]
     assert (a.keys_usable, a.keys_back_in_s, a.asked_in_s) == (0, 200.0, 200.0)
     assert "0 of 2 keys usable (the first in 200 s)" in str(a)
-    assert gauges(WORLD.deployments, health, admission, T0)["gateway_keys_usable"] == {("acme",): 0, ("patient",): 1}
+    assert gauges(health, admission, T0)["gateway_keys_usable"] == {("acme",): 0, ("patient",): 1}
 
 
 async def test_the_process_says_what_is_under_way_and_who_was_turned_away() -> None:
@@ -121,7 +121,7 @@ async def test_a_scrape_counts_every_change_of_a_breaker() -> None:
     health, admission = Health(state, WORLD, T0), Admission(Rules(), clock=lambda: T0)
 
     def scrape(now: float) -> dict[str, Any]:
-        found = gauges(WORLD.deployments, health, admission, now)
+        found = gauges(health, admission, now)
         changes = found["gateway_breaker_transitions_total"]
         return {"state": found["gateway_breaker_state"]["a",], **{to: changes["a", to] for to in CHANGES}}
 
@@ -145,7 +145,7 @@ CHANGES = ("open", "half_open", "closed")
 
 def test_everything_that_is_told_to_a_scrape_is_in_the_catalogue_with_its_labels() -> None:
     labels = {metric.name: len(metric.labels) for metric in CATALOGUE}
-    for name, values in gauges(WORLD.deployments, *fleet(), T0).items():
+    for name, values in gauges(*fleet(), T0).items():
         assert {len(by) for by in values} == {labels[name]}, name
 
 
