@@ -29,6 +29,8 @@ _NONE: Final = "none"
 _OTHER: Final = "unknown"
 #: Routing reasons of decisions that passed over the best by score.
 _DISPLACED: Final = frozenset({"overflow", "breaker_open"})
+#: Parts of tries at a deployment that has just failed.
+_AGAIN: Final = frozenset({"retry", "key"})
 #: Parts of tries that go on with a stream that broke off.
 _RESCUES: Final = frozenset({"continue", "splice"})
 _RESULTS: Final = {"ok": "rescued", "fallback_ok": "rescued", "cancelled": "cancelled"}
@@ -202,23 +204,20 @@ class Metrics:
     def _observe_attempts(self, exchange: Exchange) -> None:
         route = exchange.decision.route if exchange.decision is not None else _NONE
         before: Attempt | None = None
+        failed: dict[str, str] = {}
         for attempt in exchange.attempts:
             self._observe_attempt(exchange.operation, route, attempt)
-            if before is not None:
-                self._observe_next(before, attempt)
+            if attempt.part in _AGAIN:
+                kind = failed.get(attempt.deployment, _NONE)
+                self._number("gateway_retries_total", attempt.deployment, kind).value += 1
+            elif before is not None and before.deployment != attempt.deployment and attempt.part != "hedge":
+                self._number("gateway_failovers_total", before.deployment, attempt.deployment).value += 1
+            if attempt.failure is not None:
+                failed[attempt.deployment] = attempt.failure.kind
             if exchange.stream and attempt.failure is not None and attempt.first_s is not None:
                 strategy, result = _rescue(exchange, attempt)
                 self._number("gateway_midstream_total", attempt.deployment, strategy, result).value += 1
             before = attempt
-
-    def _observe_next(self, before: Attempt, attempt: Attempt) -> None:
-        """A try after another one. A hedge is neither a retry nor a failover: nothing had failed."""
-        if attempt.part == "hedge":
-            return
-        if attempt.deployment != before.deployment:
-            self._number("gateway_failovers_total", before.deployment, attempt.deployment).value += 1
-        elif before.failure is not None and attempt.part not in _RESCUES:
-            self._number("gateway_retries_total", attempt.deployment, before.failure.kind).value += 1
 
     def _observe_attempt(self, operation: str, route: str, attempt: Attempt) -> None:
         result = attempt.failure.kind if attempt.failure is not None else "cancelled" if attempt.cancelled else "ok"

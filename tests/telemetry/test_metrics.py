@@ -221,6 +221,14 @@ def test_a_hedge_is_neither_a_retry_nor_a_failover() -> None:
     assert scraped(told(exchange(attempts=(slow, replace(SERVED, part="hedge")))), *TO_NEXT) == {}
 
 
+def test_a_retry_after_a_lost_race_is_one_of_the_deployment_that_failed() -> None:
+    beside = replace(FAILED, n=2, deployment="gpt", part="hedge", failure=Failure("silent", "no content"))
+    tries = (FAILED, beside, replace(FAILED, n=3, part="retry"))
+    assert scraped(told(exchange(attempts=tries)), *TO_NEXT) == {
+        'gateway_retries_total{class="overloaded",target="sonnet"}': 1
+    }
+
+
 BROKEN = replace(FAILED, first_s=0.2, failure=Failure("stall", "silent for 15 s"))
 
 
