@@ -52,12 +52,12 @@ def _left_alone(cooling: list[Cooling], name: str, now: float) -> GatewayError:
     wait = max(0.0, min(c.until_at for c in cooling) - now)
     kinds = {c.kind for c in cooling}
     error: GatewayError
-    if len(kinds) == 1 and kinds <= OF_THE_ACCOUNT:
-        return to_client(Failure(kinds.pop(), "its keys are left alone"))  # type: ignore[arg-type]
+    if kinds <= OF_THE_ACCOUNT:
+        return to_client(Failure("quota" if "quota" in kinds else "auth", "its keys are left alone"))
     if kinds <= OF_LIMITS:
         said = f"All deployments of {name} are at their provider's rate limit; try again in {wait:.1f} s."
         error = RateLimited(said, code="upstream_rate_limited", retry_after_s=wait)
-    elif kinds == {"full"}:
+    elif kinds <= OF_LOAD:
         said = f"All deployments of {name} are busy; try again shortly."
         error = Unavailable(said, code="overloaded", retry_after_s=wait)
     else:
