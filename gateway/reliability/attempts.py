@@ -141,7 +141,7 @@ class Attempts:
             self.lost(failure, last)
         others = self._others(self._down)
         same = [i for i in others if self._left[i].deployment == last]
-        return self._start([*(i for i in others if i not in same), *same], now, None)
+        return self._start([*(i for i in others if i not in same), *same], now, failure)
 
     def otherwise(self, now: float) -> Start | Stop:
         """The deployment started last will not go on from a beginning: the same again, in another way, else others."""
