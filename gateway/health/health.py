@@ -66,6 +66,7 @@ class Health:
         self._parkings: dict[str, tuple[tuple[Secret, ...], Parking]] = {}
         self._by_key: dict[str, list[tuple[Lane, int, bool]]] = {}
         self._turn = 0
+        self._share = 1.0
         self._weighs = False
         self.transitions: dict[tuple[str, str], int] = {}
         self.know(world, now)
@@ -109,6 +110,8 @@ class Health:
             Quota(name, rpm=rpm, tpm=tpm, make=_Meters(self._state, f"{_key_name(deployment, n)}:{deployment.model}"))
             for n in range(keys)
         ]
+        for quota in quotas:
+            quota.scale(self._share)
         return Lane(name, deployment, rules, quotas, KeyRing(keys, self._parking(deployment)), now)
 
     def _parking(self, deployment: Deployment) -> Parking:
@@ -266,6 +269,7 @@ class Health:
 
     def tick(self, now: float) -> None:
         """Bring what the fleet knows here, and ask for the probes that are due."""
+        self._scale(1.0 / self._state.replicas() if self._state.alone(now) else 1.0)
         fleet = self._state.cooling(now)
         told = {lane for name in fleet if (lane := self._lanes.get(name.removeprefix(BREAKER))) is not None}
         for lane in {*self._watched.values(), *told}:
@@ -275,6 +279,15 @@ class Health:
                 if lane.keys.back(key).until_at < fleet[name].until_at:
                     lane.keys.leave(key, fleet[name], account=account)
                     self._watch(lane)
+
+    def _scale(self, share: float) -> None:
+        """A replica that cannot ask the fleet counts on its own share of what is configured."""
+        if share == self._share:
+            return
+        self._share = share
+        for lane in self._lanes.values():
+            for quota in lane.quotas:
+                quota.scale(share)
 
     def _heed(self, lane: Lane, fleet: Mapping[str, Cooling], now: float) -> None:
         breaker, name = lane.breaker, BREAKER + lane.name
