@@ -6,6 +6,8 @@ whether a provider is at work, so that a silent one is left after seconds and no
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Literal
@@ -35,6 +37,8 @@ ERROR_BODY: Final = 256 * 1024
 AFTER_FINISH_S: Final = 2.0
 #: How long the end of a stream may lag behind its last event before its connection is given up, in seconds.
 LINGER_S: Final = 0.5
+#: What a refusal to stream says; an ``upstream`` that failed is something else.
+STREAMING: Final = re.compile(r"(?i)\bstream(?:s|ed|ing|_options)?\b")
 #: Headers in which providers name a request; the first that is there is kept.
 REQUEST_IDS: Final = frozenset(
     b"x-request-id request-id apim-request-id x-amzn-requestid mistral-correlation-id x-generation-id".split()
@@ -126,7 +130,12 @@ class Trial:
             else:
                 feed = current.target.protocol.collect(self._call, current.target.deployment)
                 current.said = feed
-                failure = await self._pump(response, feed, current, current.started_at + limit, None)
+                content_by = current.started_at + limit
+                if is_json(response):
+                    # It streams nothing, whatever it is asked for: all of an answer takes longer than its first token.
+                    self._care.refused_to_stream(current.target.deployment)
+                    content_by = current.started_at + current.target.deployment.account.timeouts.first_byte
+                failure = await self._pump(response, feed, current, content_by, None)
                 if failure is not None:
                     return failure
                 leave = partial(response.finish, LINGER_S)
@@ -135,8 +144,10 @@ class Trial:
                 return feed.answer
         finally:
             leave()
-        self._care.refused_to_stream(current.target.deployment)
-        return await self._in_one(current)
+        answer = await self._in_one(current)
+        if isinstance(answer, Answer):
+            self._care.refused_to_stream(current.target.deployment)
+        return answer
 
     async def _relayed(self, current: Current, delivery: Delivery, rescue: Rescue) -> Failure | None:
         deployment = current.target.deployment
@@ -164,9 +175,11 @@ class Trial:
         timeouts = current.target.deployment.account.timeouts
         held: list[bytes] = []
         now = self._clock()
+        end_by: float | None = None
         while True:
             if feed.complete:
-                limit = AFTER_FINISH_S
+                end_by = end_by or now + AFTER_FINISH_S
+                limit = end_by - now
             elif current.first_at is None:
                 limit = content_by - now
             else:
@@ -183,7 +196,7 @@ class Trial:
                 content_by = now + timeouts.no_content
             first = current.first_at is None and (piece.content or piece.done)
             if first:
-                self._first(current, now)
+                self._first(current, now, whole=delivery is None)
             if delivery is not None and piece.data:
                 held.append(piece.data)
                 if current.first_at is not None:
@@ -192,9 +205,9 @@ class Trial:
             if piece.failure is not None or piece.done:
                 return piece.failure
 
-    def _first(self, current: Current, now: float) -> None:
+    def _first(self, current: Current, now: float, *, whole: bool) -> None:
         current.first_at = now
-        if self._story.answered_at is None:
+        if self._story.answered_at is None and not whole:
             self._story.answered_at = now
         self._won(current)
         current.leave.content(now)
@@ -218,7 +231,7 @@ class Trial:
         target = current.target
         endpoint = target.endpoints[current.leave.key]
         body = target.protocol.render(current.call or self._call, target.deployment, stream=stream)
-        response = await target.transport.send(WireRequest(endpoint, body), self._timeouts(current, first_byte_s))
+        response = await self._sent(current, WireRequest(endpoint, body), first_byte_s)
         current.status = response.status
         headers = response.headers
         current.leave.answered(headers, self._clock())
@@ -226,6 +239,18 @@ class Trial:
             (value.decode("latin-1")[:100] for name, value in headers if name in REQUEST_IDS), None
         )
         return response
+
+    async def _sent(self, current: Current, request: WireRequest, first_byte_s: float) -> Response:
+        """The head of an answer. To connect and to wait for it may not take the time of the try twice over."""
+        timeouts, left = self._timeouts(current, first_byte_s), self._left(current, self._clock())
+        send = current.target.transport.send(request, timeouts)
+        if left >= timeouts.connect + timeouts.first_byte:
+            return await send
+        try:
+            async with asyncio.timeout(max(left, 0.001)):
+                return await send
+        except TimeoutError:
+            raise Timeout("no head of an answer in the time allowed", "first_byte") from None
 
     async def _refusal(self, response: Response, current: Current) -> Failure:
         body = await self._body(response, current)
@@ -272,4 +297,9 @@ def refuses_to_stream(failure: Failure) -> bool:
     """Whether a refusal is about the stream that was asked for rather than about the request."""
     if failure.kind != "client":
         return False
-    return failure.param in ("stream", "stream_options") or "stream" in failure.message.lower()
+    return failure.param in ("stream", "stream_options") or STREAMING.search(failure.message) is not None
+
+
+def is_json(response: Response) -> bool:
+    """Whether an answer is one JSON text, by what its head says."""
+    return any(name == b"content-type" and b"application/json" in value.lower() for name, value in response.headers)
