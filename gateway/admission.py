@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import Final, Literal
 
 from gateway.errors import Unavailable
@@ -72,15 +73,18 @@ class Admission:
         self.inflight += 1
         return True
 
-    async def wait(self, priority: Priority) -> None:
-        """Wait for a place and take it. Raises Unavailable when that takes too long, or too many wait already."""
-        if not await self._stand(self._doors, priority, self.rules.wait_s):
+    async def wait(self, priority: Priority, deadline_at: float = inf) -> None:
+        """Wait for a place and take it. Raises Unavailable when that takes too long, or too many wait already.
+
+        ``deadline_at`` is the caller's own, in monotonic seconds.
+        """
+        if not await self._stand(self._doors, priority, min(self.rules.wait_s, deadline_at - self._clock())):
             raise self._turn_away("queue", priority)
 
     def leave(self) -> None:
-        """Give a place up: the next in line has it."""
+        """Give a place up: the next in line has it, unless there are to be fewer places by now."""
         self._call(self._rooms)
-        if not self._call(self._doors):
+        if self.inflight > self.rules.max_inflight or not self._call(self._doors):
             self.inflight -= 1
 
     async def for_room(self, priority: Priority, until_at: float) -> bool:
@@ -102,14 +106,21 @@ class Admission:
             async with asyncio.timeout(limit_s):
                 return await turn
         except TimeoutError:
-            return False
+            return _called(turn)  # in the very moment that time ran out, perhaps
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled() and turn.result() and lines is self._doors:
-                self.leave()
+            if _called(turn):
+                self._pass_on(lines)
             raise
         finally:
             if turn in line:
                 line.remove(turn)
+
+    def _pass_on(self, lines: dict[Priority, deque[asyncio.Future[bool]]]) -> None:
+        """Who was called has gone: the next has what it was called for."""
+        if lines is self._doors:
+            self.leave()
+        else:
+            self._call(lines)
 
     def _make_way(self, lines: dict[Priority, deque[asyncio.Future[bool]]], priority: Priority) -> bool:
         """The batch work that came last gives its place in a full line to what is urgent."""
@@ -139,3 +150,7 @@ class Admission:
         error = Unavailable(said, code="overloaded", retry_after_s=RETRY_S)
         error.should_retry = True
         return error
+
+
+def _called(turn: asyncio.Future[bool]) -> bool:
+    return turn.done() and not turn.cancelled() and turn.result()

@@ -188,7 +188,10 @@ class App:
     async def _sync(self) -> None:
         while True:
             await self._state.sync(self._clock())
-            self._look_after(self._clock())
+            try:
+                self._look_after(self._clock())
+            except Exception as error:  # noqa: BLE001 - a defect there must not end the probes of all other deployments
+                self._log.say("health.failed", level="error", error=repr(error))
             health = self._state.health()
             # Before the first refresh there is no age but that of this process.
             self.pipeline.refreshed_at = health.refreshed_at or self.pipeline.refreshed_at

@@ -66,6 +66,11 @@ class Conversation(Protocol):
         ...
 
     @property
+    def patience_at(self) -> float:
+        """Until when the caller waits, as far as the head of the request says it (monotonic seconds, else infinite)."""
+        ...
+
+    @property
     def started(self) -> bool:
         """Whether the head of an answer has gone out."""
         ...
@@ -133,7 +138,7 @@ class Pipeline:
         entered = False
         try:
             if not self.admission.enter(conversation.priority):
-                await self.admission.wait(conversation.priority)
+                await self.admission.wait(conversation.priority, conversation.patience_at)
             entered = True
             story.caller = identify(conversation.credential, live.world)
             story.call = call = _tagged(await conversation.read(live.world), story.caller)

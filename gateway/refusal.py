@@ -38,6 +38,11 @@ def nothing_can(decision: Decision, call: Call, snapshot: Snapshot) -> GatewayEr
     if "cooling" in reasons:
         names = [v.deployment for v in decision.verdicts if v.why is not None and v.why.code == "cooling"]
         return _left_alone([snapshot.cooling[n] for n in names], name, snapshot.at)
+    if "too_large" in reasons:
+        said = f"The request is larger than the rate limits of every deployment of {name} allow in a minute."
+        error: GatewayError = RateLimited(said, code="upstream_rate_limited")
+        error.should_retry = False
+        return error
     codes = reasons - {"not_allowed_to_key"}
     if not codes:
         return Forbidden(f"The key may use none of the deployments of {name}.", code="model_not_allowed", param="model")

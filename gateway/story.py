@@ -31,7 +31,8 @@ class Story(Struct, eq=False):
 
     ``tries`` have been started, ``attempts`` have ended, in this order. ``answered_at`` is when the answer came from
     the provider (a stream: its first content), ``delivered_at`` when it went out.
-    ``stale_s`` is how old the answer is that was kept and handed out instead of ``error``.
+    ``stale_s`` is how old the answer is that was kept and handed out instead of ``error``; ``passed_over`` says that
+    something that was to be tried had come to be left alone.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Story(Struct, eq=False):
     broken: Failure | None = None
     cancelled: bool = False
     stale_s: float | None = None
+    passed_over: bool = False
 
     def cost(self) -> int | None:
         """Micro-dollars of all attempts so far; None as soon as one that was charged has no known price."""
@@ -84,7 +86,9 @@ class Story(Struct, eq=False):
         for attempt in self.attempts:
             if attempt.failure is not None and self.serving is not None and attempt.deployment != self.serving.name:
                 return f"fallback:{attempt.failure.kind}"
-        return self.decision.reason
+        tries = self.decision.plan.tries
+        elsewhere = self.serving is not None and bool(tries) and self.serving.name != tries[0].deployment
+        return "overflow" if self.passed_over and elsewhere else self.decision.reason
 
     def outcome(self) -> str:
         """How it ended, one of OUTCOMES."""

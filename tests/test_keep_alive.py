@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import openai
 import pytest
@@ -15,6 +16,7 @@ from gateway.testing.clock import HandWoundLoop
 from gateway.testing.faults import InBandError
 from gateway.testing.prompt import Prompt
 from gateway.testing.script import Script
+from gateway.types import Cooling
 from gateway.upstream.delivery import KEEP_ALIVE, Delivery
 from tests.gateway import BODY, against
 from tests.make import world
@@ -69,6 +71,27 @@ async def test_an_error_after_a_comment_comes_within_the_stream() -> None:
             _ = [c async for c in await client.chat.completions.create(**BODY, stream=True)]
 
 
+async def test_what_is_decided_on_anew_after_a_comment_goes_on_with_the_same_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All that was waited for has come to be left alone meanwhile."""
+    async with against(SHORT + "routes: [{name: r, policy: {pool: [a]}}]") as (gateway, provider):
+        provider.script("a", Script(text="one two"))
+        health = gateway.app.health
+        leave, cooling = health.leave, health.cooling
+        monkeypatch.setattr(health, "cooling", lambda features, now: {"a": Cooling(now + 0.2, "rate")})
+
+        def not_yet(*asked: Any) -> Any:
+            monkeypatch.setattr(health, "leave", leave)
+            monkeypatch.setattr(health, "cooling", cooling)
+
+        monkeypatch.setattr(health, "leave", not_yet)
+        response = await gateway.chat({**BODY, "stream": True})
+        (record,) = await gateway.settled(1)
+    assert response.text.startswith(COMMENT)
+    assert (contents(response.text), record.outcome) == ("one two", "ok")
+
+
 async def test_an_answer_that_comes_in_time_has_no_comment() -> None:
     async with against() as (gateway, _):
         assert COMMENT not in (await gateway.chat({**BODY, "stream": True})).text
@@ -89,10 +112,12 @@ class SlowClient:
         self.gate = asyncio.Event()
         self.gate.set()
         self.got: list[bytes] = []
+        self.started = False
 
     async def begin(self, story: Story) -> None:
         await self.gate.wait()
         self.got.append(b"head")
+        self.started = True
 
     async def write(self, data: bytes) -> None:
         await self.gate.wait()

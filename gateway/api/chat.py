@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from math import inf
 from typing import Any, Final
 
 import msgspec
@@ -86,6 +87,12 @@ class Chat:
         raise BadRequest(
             f"x-gateway-priority is {_shown(said)}; it can be interactive or batch.", param="x-gateway-priority"
         )
+
+    @property
+    def patience_at(self) -> float:
+        """Until when the caller waits, whatever it asks for."""
+        deadline = self._deadline(stream=True)
+        return inf if deadline is None else deadline
 
     async def read(self, world: World) -> Call:
         """Take the body, judge it, and make a Call of it."""

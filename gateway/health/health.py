@@ -61,13 +61,15 @@ class Health:
         self._state = state
         self._lanes: dict[str, Lane] = {}
         self._by_deployment: dict[str, Lane] = {}
+        self._by_shared: dict[str, Lane] = {}
+        self._former: dict[str, Lane] = {}
+        self._weighed: dict[str, Lane] = {}
         self._watched: dict[str, Lane] = {}
         self._hedges: dict[float, RetryBudget] = {}
-        self._parkings: dict[str, tuple[tuple[Secret, ...], Parking]] = {}
+        self._parkings: dict[tuple[str, tuple[Secret, ...]], Parking] = {}
         self._by_key: dict[str, list[tuple[Lane, int, bool]]] = {}
         self._turn = 0
         self._share = 1.0
-        self._weighs = False
         self.transitions: dict[tuple[str, str], int] = {}
         self.know(world, now)
 
@@ -78,7 +80,7 @@ class Health:
         """A configuration is in use: lanes that it still has keep what is known of them."""
         self._idle_probe_s = world.reliability.idle_probe_s
         reliability = world.reliability
-        rules = BreakerRules(
+        rules = self._rules = BreakerRules(
             window_s=reliability.window_s,
             min_failures=reliability.min_failures,
             ratio=reliability.ratio,
@@ -86,24 +88,31 @@ class Health:
             in_a_row=IN_A_ROW * reliability.min_failures,
             probe_s=PROBE_S,
         )
+        self._known_at = now
         before, self._lanes, self._by_deployment, self._by_key = self._lanes, {}, {}, {}
+        keys = {(d.account.name, d.account.keys) for d in world.deployments.values()}
+        self._parkings = {key: parking for key, parking in self._parkings.items() if key in keys}
         for name, deployment in world.deployments.items():
             lane_name = lane_of(deployment)
             lane = self._lanes.get(lane_name)
             if lane is None:
                 lane = before.get(lane_name)
                 if lane is None or lane.breaker.rules != rules or not _same(lane.deployment, deployment):
-                    lane = self._make(lane_name, deployment, rules, now)
-                lane.deployment = deployment
+                    lane = self._make(lane_name, deployment, now)
+                lane.deployment, lane.names = deployment, ()
                 self._lanes[lane_name] = lane
                 self._know_keys(lane)
+            lane.names += (name,)
             self._by_deployment[name] = lane
+        self._by_shared = {lane.shared: lane for lane in self._lanes.values()}
+        self._former = {name: lane for name, lane in before.items() if self._lanes.get(name) is not lane}
         self._watched = {
             name: lane for name, lane in self._by_deployment.items() if lane.metered or not lane.plain(now)
         }
-        self._weighs = any(route.policy.strategy.weighs for route in world.routes)
+        weighed = {name for route in world.routes if route.policy.strategy.weighs for name in route.policy.pool}
+        self._weighed = {name: lane for name, lane in self._by_deployment.items() if name in weighed}
 
-    def _make(self, name: str, deployment: Deployment, rules: BreakerRules, now: float) -> Lane:
+    def _make(self, name: str, deployment: Deployment, now: float) -> Lane:
         keys = max(1, len(deployment.account.keys))
         rpm, tpm = deployment.rpm, deployment.tpm
         quotas = [
@@ -112,15 +121,15 @@ class Health:
         ]
         for quota in quotas:
             quota.scale(self._share)
-        return Lane(name, deployment, rules, quotas, KeyRing(keys, self._parking(deployment)), now)
+        return Lane(name, deployment, self._rules, quotas, KeyRing(keys, self._parking(deployment)), now)
 
     def _parking(self, deployment: Deployment) -> Parking:
         """What is known of an account's keys, whichever model was asked; of other keys nothing is known yet."""
         account = deployment.account
-        known = self._parkings.get(account.name)
-        if known is None or known[0] != account.keys:
-            known = self._parkings[account.name] = (account.keys, Parking(len(account.keys)))
-        return known[1]
+        known = self._parkings.get((account.name, account.keys))
+        if known is None:
+            known = self._parkings[account.name, account.keys] = Parking(len(account.keys))
+        return known
 
     def _know_keys(self, lane: Lane) -> None:
         """By which names the fleet speaks of a lane's keys: for all models, and for this one."""
@@ -143,20 +152,15 @@ class Health:
 
     def load(self, now: float) -> Mapping[str, Burden]:
         """How busy the deployments are, where a strategy looks at it."""
-        if not self._weighs:
+        if not self._weighed:
             return _NO_LOAD
-        return {name: lane.burden(now) for name, lane in self._by_deployment.items()}
+        return {name: lane.burden(now) for name, lane in self._weighed.items()}
 
     # --- for runs (upstream/care.py) ----------------------------------------------------------------------------
 
     def leave(self, deployment: Deployment, features: Features, now: float) -> Leave | None:
         """See Care.leave."""
-        lane = self._by_deployment.get(deployment.name)
-        if lane is None or lane.deployment.account is not deployment.account:
-            # A request that began before a reload: what it asks may be known no more.
-            lane = self._lanes.get(lane_of(deployment)) or self._make(
-                lane_of(deployment), deployment, BreakerRules(), now
-            )
+        lane = self._lane(deployment)
         if not lane.load.room(now):
             self._watch(lane)
             return None
@@ -219,25 +223,39 @@ class Health:
         return budget
 
     def _lane(self, deployment: Deployment) -> Lane:
-        return self._by_deployment.get(deployment.name) or self._lanes[lane_of(deployment)]
+        lane = self._by_deployment.get(deployment.name)
+        if lane is not None and lane.deployment.account is deployment.account:
+            return lane
+        # A request that began before a reload: what it asks may be known no more, or have other keys by now.
+        name = lane_of(deployment)
+        for lane in (self._lanes.get(name), self._former.get(name)):
+            if lane is not None and _same_place(lane.deployment, deployment):
+                return lane
+        lane = self._former[name] = self._make(name, deployment, self._known_at)
+        return lane
 
     # --- what runs tell -----------------------------------------------------------------------------------------
 
     def _watch(self, lane: Lane) -> None:
-        for name, other in self._by_deployment.items():
-            if other is lane:
+        for name in lane.names:
+            if self._by_deployment.get(name) is lane:
                 self._watched[name] = lane
 
     def _failed(self, lane: Lane, key: int, failure: Failure, now: float) -> None:
         """A failure: what it means for the key, and that the lane is to be looked at from now on."""
         if key_failure(failure):
             self._rest_key(lane, key, failure, now)
+        elif VERDICTS.get(failure.kind, "ok") == "ok":
+            lane.keys.ok(key, now)
+        else:
+            lane.keys.failed(key, failure.kind, now)
         self._watch(lane)
 
     def _rest_key(self, lane: Lane, key: int, failure: Failure, now: float) -> None:
         """Leave a key alone, here and on every replica: for its account, or for this model where only that is meant."""
         keys, name = lane.keys, f"{KEY}{_key_name(lane.deployment, key)}"
         if failure.kind == "rate" or failure.status == FORBIDDEN:
+            keys.failed(key, "client", now)  # of a key that was being tried again this says nothing
             keys.leave(key, Cooling(now + (cooling_s(failure) or 0.0), failure.kind))
             self._state.cool(f"{name}:{lane.name}", keys.back(key))
             return
@@ -252,7 +270,7 @@ class Health:
         if to is None:
             return
         self._count(lane, to)
-        name = BREAKER + lane.name
+        name = BREAKER + lane.shared
         if to == "open":
             self._state.cool(name, Cooling(lane.breaker.until_at, "breaker"))
         elif to == "closed":
@@ -271,7 +289,7 @@ class Health:
         """Bring what the fleet knows here, and ask for the probes that are due."""
         self._scale(1.0 / self._state.replicas() if self._state.alone(now) else 1.0)
         fleet = self._state.cooling(now)
-        told = {lane for name in fleet if (lane := self._lanes.get(name.removeprefix(BREAKER))) is not None}
+        told = {lane for name in fleet if (lane := self._by_shared.get(name.removeprefix(BREAKER))) is not None}
         for lane in {*self._watched.values(), *told}:
             self._heed(lane, fleet, now)
         for name in fleet:
@@ -290,7 +308,7 @@ class Health:
                 quota.scale(share)
 
     def _heed(self, lane: Lane, fleet: Mapping[str, Cooling], now: float) -> None:
-        breaker, name = lane.breaker, BREAKER + lane.name
+        breaker, name = lane.breaker, BREAKER + lane.shared
         said = fleet.get(name)
         if said is not None and said.until_at != lane.fleet_until:
             lane.fleet_until = said.until_at
@@ -401,11 +419,11 @@ class _Meters:
 
 def _same(one: Deployment, other: Deployment) -> bool:
     """Whether what is known of one holds for the other: the same place, keys and limits."""
-    return (
-        one.account.base_url == other.account.base_url
-        and one.account.keys == other.account.keys
-        and (one.rpm, one.tpm) == (other.rpm, other.tpm)
-    )
+    return _same_place(one, other) and (one.rpm, one.tpm) == (other.rpm, other.tpm)
+
+
+def _same_place(one: Deployment, other: Deployment) -> bool:
+    return one.account.base_url == other.account.base_url and one.account.keys == other.account.keys
 
 
 def _key_name(deployment: Deployment, n: int) -> str:

@@ -6,6 +6,7 @@ one budget of retries, and its account's keys, each with what the provider lets 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -14,11 +15,11 @@ from gateway.reliability.breaker import Breaker, BreakerRules
 from gateway.reliability.budget import RetryBudget
 from gateway.reliability.keys import KeyRing
 from gateway.reliability.load import Load, LoadRules
-from gateway.reliability.quota import Need, Quota, Taken
+from gateway.reliability.quota import NEVER, Need, Quota, Taken
 from gateway.reliability.remaining import Remaining
 from gateway.types import Burden, Cooling, Deployment, Features
 
-__all__ = ["Lane", "lane_of"]
+__all__ = ["Lane", "lane_of", "shared_name"]
 
 #: Tokens that an answer is taken to have until some have been seen.
 OUTPUT: Final = 400.0
@@ -28,11 +29,18 @@ LEARNT: Final = 0.05
 SHORT: Final = 0.25
 #: How soon to look again whether one that is full has room, in seconds.
 FULL_S: Final = 1.0
+#: How soon to look again whether a probe has passed, in seconds.
+PROBED_S: Final = 1.0
 
 
 def lane_of(deployment: Deployment) -> str:
     """The name of a deployment's lane, the same on every replica."""
     return f"{deployment.account.name}/{deployment.model}"
+
+
+def shared_name(deployment: Deployment) -> str:
+    """By which name the fleet speaks of it: after a reload that has moved it, what was said of it means nothing."""
+    return f"{lane_of(deployment)}@{zlib.crc32(deployment.account.base_url.encode()):08x}"
 
 
 class Lane:
@@ -42,6 +50,8 @@ class Lane:
         self, name: str, deployment: Deployment, rules: BreakerRules, quotas: Sequence[Quota], keys: KeyRing, now: float
     ) -> None:
         self.name = name
+        self.shared = shared_name(deployment)
+        self.names: tuple[str, ...] = ()  # the deployments that share it
         self.deployment = deployment
         self.breaker = Breaker(rules, now)
         self.load = Load(LoadRules(), now)
@@ -54,6 +64,7 @@ class Lane:
         self.continues = True
         self.fleet_until: float | None = None
         self._output = OUTPUT
+        self._short: set[int] = set()  # keys of whose limits little is left
 
     def __repr__(self) -> str:
         return f"{self.name}: {self.breaker!r}; {self.load!r}; {self.keys!r}"
@@ -74,16 +85,24 @@ class Lane:
         short = any(r.limit is None or r.remaining < SHORT * r.limit for r in left)
         if short or self.metered:
             self.quotas[key].note(left, now, taken)
-        self.metered = self.limited or short
+        if short:
+            self._short.add(key)
+        else:
+            self._short.discard(key)
+        self.metered = self.limited or bool(self._short)
 
     def cooling(self, features: Features, now: float) -> Cooling | None:
         """Why it is not asked as usual for this request, and until when; None when it is."""
         if not self.breaker.permits(now):
-            return Cooling(max(self.breaker.until_at, now), "breaker")
+            # How long a probe takes, or the way to one, is not known: not long.
+            known = self.breaker.state(now) == "open"
+            return Cooling(self.breaker.until_at if known else now + PROBED_S, "breaker")
         if (rest := self.keys.until_at(now)) is not None:
             return rest
         if self.metered:
             wait = self.wait_s(self.need(features), now)
+            if wait == NEVER:
+                return Cooling(now, "too_large")
             if wait > 0:
                 return Cooling(now + wait, "limit")
         if not self.load.room(now):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from math import ceil
 from typing import Final
 
 from msgspec import Struct
@@ -40,7 +41,7 @@ _IDLE: Final = Burden()
 _STANDBY: Final = Reason("standby")
 _TWO: Final = 2
 #: Kinds of cooling that are about what a provider allows, and those that end at a known time.
-_OF_LIMITS: Final = frozenset({"rate", "limit", "full", "quota"})
+_OF_LIMITS: Final = frozenset({"rate", "limit", "full", "quota", "too_large"})
 _WORTH_A_WAIT: Final = frozenset({"rate", "limit"})
 
 
@@ -109,13 +110,12 @@ def _rank(
             ranked.append((1 if why is not None else 0, judged, position, name))
             if after:
                 waits[name] = after
-    if not ranked:
-        return _Ranking((), tuple(verdicts))
-    judged_best = min((v for v in verdicts if v.score is not None), key=_score)
+    scored = [v for v in verdicts if v.score is not None]
+    best = min(scored, key=_score).deployment if scored else None
     ranked.sort()
     if policy.strategy.two_choices:
         _draw_two(ranked, asked.seed)
-    return _Ranking(tuple([row[3] for row in ranked]), tuple(verdicts), judged_best.deployment, waits)
+    return _Ranking(tuple([row[3] for row in ranked]), tuple(verdicts), best, waits)
 
 
 def _score(verdict: Verdict) -> float:
@@ -130,7 +130,10 @@ def _left_alone(
     if cooling.share < 1:
         away = uniform(asked.seed, zlib.crc32(name.encode())) < cooling.share
         return 0.0, Reason("diverted", (round(cooling.share * 100),)) if away else None
-    left = max(0.0, round(cooling.until_at - now, 3))
+    if cooling.kind == "too_large":
+        return None, Reason("too_large")
+    # Not a moment before its end, or it would be left alone still.
+    left = max(0.0, ceil((cooling.until_at - now) * 1000) / 1000)
     why = Reason("cooling", (cooling.kind, round(left, 1)))
     waits = cooling.kind in _WORTH_A_WAIT and left <= policy.backoff.retry_after_max_s
     return (left, why) if waits else (None, why)
@@ -176,7 +179,7 @@ def _below_floor(candidate: Deployment, place: Place, asked: Asked, policy: Poli
 def _displaced(ranking: _Ranking, snapshot: Snapshot) -> str | None:
     """The reason when the best by score was passed over because it is left alone."""
     best = ranking.by_score
-    if best is None or ranking.order[0] == best or (cooling := snapshot.cooling.get(best)) is None:
+    if best is None or ranking.order[:1] == (best,) or (cooling := snapshot.cooling.get(best)) is None:
         return None
     return "overflow" if cooling.kind in _OF_LIMITS else "breaker_open"
 

@@ -25,6 +25,7 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "below_floor": "its expected quality {0} is below the floor {1}",
         "weight_zero": "its weight is 0",
         "cooling": "it is left alone for {1} s more: {0}",
+        "too_large": "it needs more than its provider allows in a minute",
         "diverted": "{0} % of its traffic goes elsewhere while some of its calls fail",
         "standby": "it stands by for when the pool has failed",
     }

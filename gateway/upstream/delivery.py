@@ -21,6 +21,11 @@ KEEP_ALIVE: Final = b": keep-alive\n\n"
 class Client(Protocol):
     """Where a stream goes. ``begin`` sends the head; ``write`` waits while the client is slow."""
 
+    @property
+    def started(self) -> bool:
+        """Whether the head has gone out, in an earlier run of the same request."""
+        ...
+
     async def begin(self, story: Story) -> None:
         """Send the head."""
         ...
@@ -48,7 +53,7 @@ class Delivery:
     )
 
     def __init__(self, client: Client, story: Story, clock: Callable[[], float], keep_alive_s: float) -> None:
-        self.begun = self.committed = False
+        self.begun, self.committed = client.started, False
         self._client = client
         self._story = story
         self._clock = clock

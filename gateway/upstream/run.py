@@ -153,6 +153,7 @@ class Run:
         assert story.features is not None
         leave = self._care.leave(target.deployment, story.features, now)
         if leave is None:
+            story.passed_over = True
             return None
         story.serving, story.tries = target.deployment, story.tries + 1
         if story.tried_at is None:
