@@ -88,7 +88,7 @@ def test_a_breaker_opens_is_probed_once_and_closes_with_the_first_content() -> N
     assert health.cooling(FEATURES, T0 + 31) == {"a": Cooling(T0 + 32, "breaker")}, "soon, not when the probe is lost"
     probe.content(T0 + 33)
     assert (health.cooling(FEATURES, T0 + 33), health.leave(a, FEATURES, T0 + 33) is not None) == ({}, True)
-    assert health.transitions == {("acme/a", "open"): 1, ("acme/a", "closed"): 1}
+    assert health.transitions == {("acme/a", to): 1 for to in ("open", "half_open", "closed")}
 
 
 def test_a_probe_whose_client_leaves_is_given_to_the_next() -> None:
