@@ -1,17 +1,21 @@
-"""A gateway process that a bench starts, asks and ends. Read next: rolling.py and aborts.py, which use it."""
+"""Gateway processes that a bench starts, asks and ends. Read next: rolling.py, aborts.py and chaos/, which use them."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["Replica", "free_port", "get"]
+__all__ = ["Replica", "crew", "free_port", "get"]
 
 
 class Replica:
@@ -24,10 +28,11 @@ class Replica:
         self.port, self.admin = free_port(), free_port()
         self.journal, self._stderr = directory / f"{name}.jsonl", directory / f"{name}.stderr"
         self._config = directory / f"{name}.yaml"
-        self._config.write_text(
-            f"{more}\njournal: {{path: {self.journal}}}\n"
+        self._own = (
+            f"journal: {{path: {self.journal}}}\n"
             f"server: {{port: {self.port}, admin_port: {self.admin}, drain_delay: {drain_delay_s * 1000:.0f}ms}}\n"
         )
+        self._config.write_text(f"{more}\n{self._own}")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -36,6 +41,23 @@ class Replica:
         if self._process is None:
             raise RuntimeError("the replica is not running")
         return self._process.pid
+
+    async def configure(self, more: str, *, whole: bool = False) -> int:
+        """Put another configuration in its file's place and have it read at once: the status of that, 200 or 422.
+
+        ``more`` is as for a new one; with ``whole`` it is all that the file holds.
+        """
+        new = self._config.with_suffix(".new")
+        new.write_text(more if whole else f"{more}\n{self._own}")
+        new.rename(self._config)
+        status, _ = await get(self.admin, "/admin/config/reload", method="POST")
+        return status
+
+    def records(self) -> list[dict[str, Any]]:
+        """What its journal holds."""
+        if not self.journal.exists():
+            return []
+        return [json.loads(line) for line in self.journal.read_bytes().splitlines()]
 
     async def start(self) -> None:
         """Start it, and wait until it is ready."""
@@ -79,19 +101,32 @@ class Replica:
         return "\n".join(line for line in lines if not line.startswith("{"))
 
 
-async def get(port: int, path: str, within_s: float = 2.0) -> tuple[int, bytes]:
-    """A GET on a connection of its own: status and body; status 0 when there is no answer."""
+@asynccontextmanager
+async def crew(directory: Path, more: str, *, drain_delay_s: float = 0.0) -> AsyncIterator[list[Replica]]:
+    """Two replicas of one configuration that run, until the block is left."""
+    replicas = [Replica(directory, name, more, drain_delay_s=drain_delay_s) for name in ("one", "other")]
+    try:
+        await asyncio.gather(*[replica.start() for replica in replicas])
+        yield replicas
+    finally:
+        for replica in replicas:
+            replica.kill()
+
+
+async def get(port: int, path: str, within_s: float = 2.0, *, method: str = "GET") -> tuple[int, bytes]:
+    """A request without a body on a connection of its own: status and body; status 0 when there is no answer."""
     try:
         async with asyncio.timeout(within_s):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
-                writer.write(f"GET {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n".encode())
-                head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+                head = f"{method} {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n"
+                writer.write(f"{head}content-length: 0\r\n\r\n".encode())
+                status, _, body = (await reader.read()).partition(b"\r\n\r\n")
             finally:
                 writer.close()
     except (OSError, TimeoutError):
         return 0, b""
-    return (int(head[9:12]) if head else 0), body
+    return (int(status[9:12]) if status else 0), body
 
 
 def free_port() -> int:

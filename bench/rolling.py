@@ -24,7 +24,7 @@ from typing import Any
 import httpx2
 
 from bench.balancer import balancing, nginx
-from bench.replica import Replica
+from bench.replica import Replica, crew
 from gateway.testing.script import Pace, Script
 from gateway.testing.server import SimulatedProvider
 
@@ -94,20 +94,15 @@ async def replicas(directory: Path, *, drain_delay_s: float) -> AsyncIterator[li
             f"providers: {{sim: {{kind: openai_compatible, base_url: {provider.url}, allow_private: true}}}}\n"
             "deployments: {a: {provider: sim, model: a}}"
         )
-        crew = [Replica(directory, name, more, drain_delay_s=drain_delay_s) for name in ("one", "other")]
-        try:
-            await asyncio.gather(*[replica.start() for replica in crew])
-            yield crew
-        finally:
-            for replica in crew:
-                replica.kill()
+        async with crew(directory, more, drain_delay_s=drain_delay_s) as running:
+            yield running
 
 
-async def roll(crew: list[Replica], load: Load, *, restarts: int, pause_s: float) -> list[int]:
+async def roll(running: list[Replica], load: Load, *, restarts: int, pause_s: float) -> list[int]:
     """Restart each replica in turn, so many times, under that load. The exit statuses."""
     statuses = []
     for _ in range(restarts):
-        for replica in crew:
+        for replica in running:
             await asyncio.sleep(pause_s)
             statuses.append(await replica.stop())
             await replica.start()
@@ -118,15 +113,15 @@ async def roll(crew: list[Replica], load: Load, *, restarts: int, pause_s: float
 
 async def main(directory: Path, before: str) -> int:
     """Run it, print what was seen and which promises were kept. The exit status."""
-    async with replicas(directory, drain_delay_s=1.0) as crew:
-        ports = [replica.port for replica in crew]
+    async with replicas(directory, drain_delay_s=1.0) as running:
+        ports = [replica.port for replica in running]
         async with nginx(ports, directory) if before == "nginx" else balancing(ports) as port:
             load, began_at = Load(port, REQUESTS), time.monotonic()
-            statuses, _ = await asyncio.gather(roll(crew, load, restarts=RESTARTS, pause_s=1.0), load.run())
+            statuses, _ = await asyncio.gather(roll(running, load, restarts=RESTARTS, pause_s=1.0), load.run())
         took_s = time.monotonic() - began_at
-        statuses += [await replica.stop() for replica in crew]
-        records = [json.loads(line) for r in crew for line in r.journal.read_bytes().splitlines()]
-        trouble = "\n".join(replica.trouble() for replica in crew)
+        statuses += [await replica.stop() for replica in running]
+        records = [record for replica in running for record in replica.records()]
+        trouble = "\n".join(replica.trouble() for replica in running)
     print(f"{before}: {dict(load.seen)} in {took_s:.0f} s, {len(statuses) - 2} restarts")
     print(f"records: {dict(Counter(record['outcome'] for record in records))}")
     print("\n".join(load.lost[:20]) + trouble, end="")
