@@ -71,6 +71,21 @@ async def test_an_answer_that_was_no_good_is_not_where_the_gateways_own_time_beg
         assert record.overhead_s < 0.2 < record.total_s
 
 
+async def test_nobody_waits_for_a_retry_of_what_the_failure_itself_has_shut() -> None:
+    config = (
+        "routes: [{name: r, policy: {pool: [a], fallback: [b], retry: {base: 60s, cap: 60s}}}]\n"
+        "reliability: {breaker: {min_failures: 1}}"
+    )
+    async with against(config) as (gateway, provider):
+        for model in ("a", "b"):
+            provider.script(model, Script(fault="overloaded"))
+        asked_at = time.monotonic()
+        response = await gateway.chat()
+        assert (response.status_code, response.json()["error"]["code"]) == (503, "upstream_overloaded")
+        assert time.monotonic() - asked_at < 3
+        assert [request.model for request in provider.requests] == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("header", "stream"),
     [("x-request-timeout", False), ("x-request-timeout", True), ("x-stainless-read-timeout", False)],

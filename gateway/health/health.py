@@ -188,8 +188,9 @@ class Health:
         return self._lane(deployment).keys.usable(now) > 0
 
     def may_retry(self, deployment: Deployment, now: float) -> bool:
-        """See Care.may_retry."""
-        return self._lane(deployment).retries.withdraw(now)
+        """See Care.may_retry. One that is left alone from now on would be waited for in vain."""
+        lane = self._lane(deployment)
+        return lane.breaker.permits(now) and lane.retries.withdraw(now)
 
     def hedge_after_s(self, deployment: Deployment, extra: float, now: float) -> float | None:
         """See Care.hedge_after_s. Every request counts, so that hedges are a share of all of them."""
