@@ -20,6 +20,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from bench.replica import Replica
+from bench.times import ms, quantile
 from gateway.testing.faults import SlowFirstToken
 from gateway.testing.script import Pace, Script
 from gateway.testing.server import Received, SimulatedProvider
@@ -174,13 +175,8 @@ def promises(figures: Figures, aborts: int) -> dict[str, bool]:
     }
 
 
-def quantile(times: list[float], share: float) -> float:
-    return times[min(len(times) - 1, int(len(times) * share))]
-
-
 def spread(times: list[float]) -> str:
-    median, most = quantile(times, 0.5) * 1000, quantile(times, 0.99) * 1000
-    return f"{median:.1f} ms (median), {most:.1f} ms (p99), {times[-1] * 1000:.1f} ms (most)"
+    return f"{ms(quantile(times, 0.5))} (median), {ms(quantile(times, 0.99))} (p99), {ms(times[-1])} (most)"
 
 
 if __name__ == "__main__":

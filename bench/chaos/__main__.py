@@ -21,15 +21,23 @@ import msgspec
 import uvloop
 
 from bench.chaos.figures import Figure, Finding, lines, markdown
+from bench.chaos.leaving import leaving
 from bench.chaos.outages import all_down, brown_out, one_down
+from bench.chaos.random_faults import random_faults
+from bench.chaos.redis_trouble import redis_in_trouble
+from bench.chaos.reloads import reloads
 
 Scenario = Callable[[Path, float], Awaitable[Finding]]
 
 #: By the id that the list of scenarios has: what happens, and who makes it happen.
 SCENARIOS: Final[Mapping[str, tuple[str, Scenario]]] = {
+    "c2": ("four providers fail at random in every way there is, a fifth of the clients leave", random_faults),
     "c3": ("one of two providers is down for a minute, and comes back", one_down),
-    "c4": ("one of two providers browns out: 30 % errors, first tokens five times as late", brown_out),
+    "c4": ("one of three providers browns out: 30 % errors, first tokens five times as late", brown_out),
     "c6": ("all three providers are down", all_down),
+    "c7": ("Redis is killed, emptied, frozen, full, read-only", redis_in_trouble),
+    "c10": ("the configuration changes every second, every third file is poisoned", reloads),
+    "c13": ("two thousand clients leave, two hundred a second", leaving),
 }
 PAGE: Final = Path(__file__).parents[2] / "docs" / "chaos.md"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"

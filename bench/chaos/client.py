@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, cast
 
 import httptools
@@ -61,7 +62,7 @@ class Load:
     ) -> None:
         self.heard: list[Heard] = []
         self.asked = 0
-        self.began_at = asyncio.get_running_loop().time()
+        self.began_at = time.monotonic()
         self.rate = rate
         self._ports = ports
         self._model = model
@@ -99,10 +100,9 @@ class Load:
         return "; ".join(f"{n} {said} (from {first[said]:.1f} s)" for said, n in counted.most_common(8)) or "none"
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        began = self.began_at = loop.time()
+        began = self.began_at = time.monotonic()
         while not self._enough.is_set():
-            await asyncio.sleep(began + self.asked / self.rate - loop.time())
+            await asyncio.sleep(began + self.asked / self.rate - time.monotonic())
             task = asyncio.create_task(self._one(self.asked))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
@@ -119,11 +119,11 @@ class Load:
 async def ask(port: int, n: int, *, model: str = "auto", stream: bool, leaves_after_s: float | None = None) -> Heard:
     """One request, to its end or until the client leaves."""
     loop = asyncio.get_running_loop()
-    asked_at = loop.time()
+    asked_at = time.monotonic()
     try:
-        transport, talk = await loop.create_connection(lambda: Talk(loop.time, stream), "127.0.0.1", port)
+        transport, talk = await loop.create_connection(lambda: Talk(stream), "127.0.0.1", port)
     except OSError as error:
-        return Heard(n, "lost", f"no connection: {error}", port, None, asked_at, loop.time() - asked_at, None, {})
+        return Heard(n, "lost", f"no connection: {error}", port, None, asked_at, time.monotonic() - asked_at, None, {})
     transport.write(request(n, model, stream))
     limit_s = PATIENCE_S if leaves_after_s is None else leaves_after_s
     await asyncio.wait({talk.over}, timeout=limit_s)
@@ -133,7 +133,7 @@ async def ask(port: int, n: int, *, model: str = "auto", stream: bool, leaves_af
     transport.abort()
     first_s = None if talk.first_at is None else talk.first_at - asked_at
     status = talk.reading.status
-    return Heard(n, ended, why, port, status, asked_at, loop.time() - asked_at, first_s, talk.headers)
+    return Heard(n, ended, why, port, status, asked_at, time.monotonic() - asked_at, first_s, talk.headers)
 
 
 def request(n: int, model: str, stream: bool) -> bytes:
@@ -149,12 +149,11 @@ def request(n: int, model: str, stream: bool) -> bytes:
 class Talk(asyncio.Protocol):
     """One answer while it comes. ``over`` is done when it has ended, or its connection has."""
 
-    def __init__(self, now: Callable[[], float], stream: bool) -> None:
+    def __init__(self, stream: bool) -> None:
         self.reading = Reading()
         self.headers: dict[str, str] = {}
         self.first_at: float | None = None
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._now = now
         self._stream = stream
         self._parser = httptools.HttpResponseParser(self)
         self._events = Events()
@@ -197,7 +196,7 @@ class Talk(asyncio.Protocol):
             return
         self._read(self._events.feed(body))
         if self.first_at is None and self.reading.started:
-            self.first_at = self._now()
+            self.first_at = time.monotonic()
 
     def on_message_complete(self) -> None:
         self._complete, body = True, b"".join(self._body)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
-__all__ = ["Figure", "Finding", "lines", "markdown", "ms", "quantile", "verdict"]
+__all__ = ["Figure", "Finding", "lines", "markdown", "verdict"]
 
 
 class Figure(Struct, frozen=True):
@@ -48,15 +48,3 @@ def markdown(findings: Sequence[tuple[str, str, Finding]]) -> list[str]:
         table.append(f"| **{id}** | **{what}** | | | **{verdict(finding.passed)}** |")
         table += [f"| | {f.what} | {f.measured} | {f.limit} | {verdict(f.kept)} |" for f in finding.figures]
     return table
-
-
-def quantile(values: Iterable[float], share: float) -> float:
-    """Of so many values, the one that this share of them does not exceed. Raises ValueError when there are none."""
-    ordered = sorted(values)
-    if not ordered:
-        raise ValueError("there is nothing to take a quantile of")
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
-
-
-def ms(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms" if seconds < 0.1 else f"{seconds * 1000:.0f} ms"

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -21,17 +21,26 @@ from tests.redis_server import RedisServer
 
 __all__ = ["Fleet", "Left", "account", "each_once", "fleet", "nothing_behind"]
 
+#: A shared machine may stop a process for longer than the usual 250 ms, which says nothing about the gateway.
+PATIENT: Final = "admission: {loop_lag: 1s}"
+
 
 class Fleet(Struct, frozen=True):
-    """Two replicas that run, and their Redis."""
+    """Two replicas that run, and their Redis. ``rest`` is the YAML that all scenarios have."""
 
     replicas: list[Replica]
     redis: RedisServer
+    rest: str
 
     @property
     def ports(self) -> list[int]:
         """Where clients ask."""
         return [replica.port for replica in self.replicas]
+
+    async def configure(self, more: str, *, whole: bool = False) -> list[int]:
+        """Give each replica another configuration: the statuses. See Replica.configure."""
+        text = more if whole else f"{more}\n{self.rest}"
+        return await asyncio.gather(*[replica.configure(text, whole=whole) for replica in self.replicas])
 
     async def settle(self) -> Left:
         """What is left when all clients are gone: the gauges, then, after a good end, the journals."""
@@ -54,12 +63,13 @@ class Left(Struct, frozen=True):
 
 @asynccontextmanager
 async def fleet(directory: Path, more: str) -> AsyncIterator[Fleet]:
-    """A fleet with that YAML, until the block is left; ``{redis}`` in it stands for the address of its Redis."""
+    """A fleet with that YAML and a Redis, until the block is left."""
     redis = RedisServer()
     await asyncio.to_thread(redis.start)
+    rest = f"state: {redis.url}\n{PATIENT}"
     try:
-        async with crew(directory, more.replace("{redis}", redis.url)) as replicas:
-            yield Fleet(replicas, redis)
+        async with crew(directory, f"{more}\n{rest}") as replicas:
+            yield Fleet(replicas, redis, rest)
     finally:
         redis.kill()
 
