@@ -26,6 +26,7 @@ from gateway.health.health import Health
 from gateway.health.probe import probe
 from gateway.pipeline import Pipeline, make_live
 from gateway.report import Report, gauges, report
+from gateway.state.ending import end
 from gateway.state.memory import Memory
 from gateway.state.over_redis import Redis
 from gateway.state.statesink import StateSink
@@ -139,8 +140,7 @@ class App:
         """Let go of everything; the sinks first write what they hold."""
         self._lag.stop()
         if self._syncing is not None:
-            self._syncing.cancel()
-            await asyncio.wait([self._syncing])
+            await end(self._syncing)
         for task in self._probes:
             task.cancel()
         if self._journal is not None:

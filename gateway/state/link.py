@@ -8,7 +8,6 @@ where to look.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any, Final
 
 from redis.asyncio import Redis as Client
@@ -20,6 +19,7 @@ from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
 from gateway.state.address import Address, parse_address
+from gateway.state.ending import end
 
 __all__ = ["Link"]
 
@@ -79,9 +79,7 @@ class Link:
     async def aclose(self) -> None:
         """Stop looking, and close what is open."""
         if self._connecting is not None:
-            self._connecting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._connecting
+            await end(self._connecting)
         await self.client.aclose()
         if self._sentinel is not None:
             await self._sentinel.aclose()
