@@ -12,7 +12,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal, cast
+from typing import Literal
 
 import httptools
 from msgspec import Struct
@@ -188,7 +188,7 @@ class Talk(asyncio.Protocol):
         self.headers[name.decode().lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        self.reading.status = cast(int, self._parser.get_status_code())
+        self.reading.status = self._parser.get_status_code()
 
     def on_body(self, body: bytes) -> None:
         if self.reading.status != 200 or not self._stream:
