@@ -251,6 +251,19 @@ async def test_a_tool_call_that_breaks_off_is_made_anew_and_is_one_call_for_the_
         assert provider.asked("p")[0].fields["messages"][-1]["role"] == "user"
 
 
+async def test_a_tool_call_may_be_broken_off_twice_and_no_argument_comes_twice() -> None:
+    async with pool("a, b, p", "splice") as (gateway, provider):
+        provider.script("a", Script(fault=Cut(after=1)))
+        provider.script("b", Script(fault=Cut(after=2)))
+        provider.script("p", Script())
+        async with gateway.sdk() as sdk, sdk.chat.completions.stream(**BODY, **TOOL) as stream:
+            final = await stream.get_final_completion()
+        (record,) = await gateway.settled(1)
+        (call,) = final.choices[0].message.tool_calls or []
+        assert json.loads(call.function.arguments) == {"city": "city"}
+        assert [a.deployment for a in record.attempts] == ["a", "b", "a", "p"]
+
+
 async def test_a_tool_call_with_other_arguments_is_another_call_and_the_first_break_is_told() -> None:
     async with pool("a, p", "splice") as (gateway, provider):
         provider.script("a", Script(fault=Cut(after=2)))

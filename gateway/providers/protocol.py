@@ -9,6 +9,7 @@ are many. Embeddings come with their own operation and are not asked of a protoc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Protocol as Interface
 
 from msgspec import Struct
@@ -66,8 +67,11 @@ class SoFar(Struct, frozen=True):
         return bool(self.text or self.calls)
 
     def __add__(self, more: SoFar) -> SoFar:
-        """With more of the text. Calls that had begun are never gone on with by a provider, only said anew."""
-        return SoFar(self.text + more.text, (*self.calls, *more.calls))
+        """With more of the text, and of each call what comes after what was known of it."""
+        calls = zip_longest(self.calls, more.calls, fillvalue=Called(""))
+        return SoFar(
+            self.text + more.text, tuple([Called(a.name or b.name, a.arguments + b.arguments) for a, b in calls])
+        )
 
 
 class Feed(Interface):

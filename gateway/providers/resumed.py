@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import Failure
-from gateway.providers.protocol import Feed, Piece, SoFar
+from gateway.providers.protocol import Called, Feed, Piece, SoFar
 from gateway.types import Usage
 
 __all__ = ["Resumed"]
@@ -31,7 +31,7 @@ class Resumed:
     there; ``spent`` is what it has used so far. A difference is a ``rejected`` failure: the two answers cannot be one.
     """
 
-    __slots__ = ("_arguments", "_feed", "_id", "_known", "_matched", "_said", "_spent")
+    __slots__ = ("_arguments", "_calls", "_feed", "_id", "_known", "_matched", "_said", "_spent")
 
     def __init__(self, feed: Feed, *, id: str, known: SoFar, spent: Usage | None = None) -> None:
         self._feed = feed
@@ -41,6 +41,7 @@ class Resumed:
         self._matched = 0  # characters of the known text
         self._arguments = [0] * len(known.calls)  # and of the known arguments of each call, after its name
         self._said: list[str] = []
+        self._calls: list[Called] = []
 
     @property
     def usage(self) -> Usage | None:
@@ -68,9 +69,8 @@ class Resumed:
 
     @property
     def so_far(self) -> SoFar | None:
-        """What has gone out of this part; of calls only those that no other part had begun."""
-        so_far = self._feed.so_far
-        return None if so_far is None else SoFar("".join(self._said), so_far.calls[len(self._known.calls) :])
+        """What has gone out of this part; of a call that another part had begun, what came after that."""
+        return None if self._feed.so_far is None else SoFar("".join(self._said), tuple(self._calls))
 
     def feed(self, data: bytes) -> Piece:
         """As Feed.feed."""
@@ -85,7 +85,7 @@ class Resumed:
         for event in piece.data.removesuffix(AFTER).split(AFTER) if piece.data else ():
             chunk = self._edited(msgspec.json.decode(event.removeprefix(BEFORE)))
             if isinstance(chunk, Failure):
-                return Piece(failure=chunk)  # nothing new has come before it
+                return Piece(b"".join(out), bool(out), failure=chunk)
             if chunk is not None:
                 out.append(BEFORE + msgspec.json.encode(chunk) + AFTER)
         if piece.done and not self._all_matched:
@@ -110,9 +110,19 @@ class Resumed:
                 delta.pop(name, None)
             if not self._fresh(delta) or (choice.get("finish_reason") and not self._all_matched):
                 return _DIFFERENT
-            self._said.append(delta.get("content") or "")
+            self._note(delta)
         said = any(choice.get("finish_reason") or any(choice["delta"].values()) for choice in choices)
         return chunk if said or not choices else None
+
+    def _note(self, delta: dict[str, Any]) -> None:
+        """This goes out."""
+        self._said.append(delta.get("content") or "")
+        for call in delta.get("tool_calls") or ():
+            index, function = call["index"], call.get("function") or {}
+            self._calls += [Called("")] * (index + 1 - len(self._calls))
+            before = self._calls[index]
+            name, arguments = before.name or function.get("name") or "", function.get("arguments") or ""
+            self._calls[index] = Called(name, before.arguments + arguments)
 
     def _fresh(self, delta: dict[str, Any]) -> bool:
         """Leave in a delta what is new of it. False when it differs from what has gone out."""
