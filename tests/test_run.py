@@ -9,6 +9,7 @@ import pytest
 
 from gateway.config.load import load_text
 from gateway.testing.acts import Act, End, Wait
+from gateway.testing.faults import NoEnd
 from gateway.testing.prompt import Prompt
 from gateway.testing.script import Pace, Script
 from gateway.testing.server import SimulatedProvider
@@ -32,6 +33,14 @@ async def test_a_stream_whose_end_lags_behind_its_last_event_gives_its_connectio
             assert (await gateway.chat({**BODY, "stream": True})).text.endswith("data: [DONE]\n\n")
             await provider.requests[n].over()
         assert provider.accepted == 1
+
+
+async def test_the_finish_of_an_answer_without_content_goes_out_though_its_done_comes_later() -> None:
+    async with against() as (gateway, provider):
+        provider.script("a", Script(fault=NoEnd(0.05), text=""))
+        text = (await gateway.chat({**BODY, "stream": True})).text
+        assert (text.count('"role":"assistant"'), text.count('"finish_reason":"stop"')) == (1, 1)
+        assert text.endswith("data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize("stream", [False, True])

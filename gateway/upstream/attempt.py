@@ -197,9 +197,10 @@ class Trial:
             first = current.first_at is None and (piece.content or piece.done)
             if first:
                 self._first(current, now, whole=delivery is None)
-            if delivery is not None and piece.data:
-                held.append(piece.data)
-                if current.first_at is not None:
+            if delivery is not None:
+                if piece.data:
+                    held.append(piece.data)
+                if held and current.first_at is not None:
                     await delivery.write(b"".join(held) if len(held) > 1 else held[0])
                     held.clear()
             if piece.failure is not None or piece.done:
