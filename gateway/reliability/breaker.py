@@ -28,7 +28,9 @@ class BreakerRules(Struct, frozen=True):
     """When a breaker opens, for how long, and how it closes again.
 
     It opens when, over ``window_s`` seconds kept in ``buckets`` parts, at least ``min_failures`` calls failed and they
-    are at least ``ratio`` of the calls whose end is known; or when ``in_a_row`` failed without a success between, since
+    are at least ``ratio`` of the calls that were made, those of which nothing is known yet among them: failures come
+    quicker than successes, so that of a deployment that fails a third of its calls the first to be known after a start
+    are the failures. Or when ``in_a_row`` failed without a success between, since
     a window full of successes hides an outage for half its length. Twelve in a row befall a deployment that fails a
     third of its calls once in some million calls, and one that fails a twentieth never.
 
@@ -67,6 +69,7 @@ class Breaker:
         "_out",
         "_row",
         "_serial",
+        "_unheard",
         "_until",
         "_window",
         "half_open_since",
@@ -89,6 +92,7 @@ class Breaker:
         self._asked_at = now
         self._window = Window(rules.window_s, rules.buckets, now)
         self._heard: dict[int, int] = {}  # calls that go on after their first content: ticket → slot of that
+        self._unheard: set[int] = set()  # calls of a closed one of which nothing has been heard
 
     def __repr__(self) -> str:
         return self.sentence(self._asked_at)
@@ -132,6 +136,8 @@ class Breaker:
             self._out = True
             self._lapses_at = now + self.rules.probe_s
         self._serial = ticket = self._serial + 1
+        if self._mode == "closed":
+            self._unheard.add(ticket)
         return ticket
 
     def passed(self, ticket: int, now: float) -> State | None:
@@ -145,6 +151,7 @@ class Breaker:
         if self._mode == "half_open":
             return self._close()
         if ticket not in self._heard:
+            self._unheard.discard(ticket)
             self._heard[ticket] = slot = self._window.roll(now)
             self._window.add(slot)
             self._row = 0
@@ -161,6 +168,7 @@ class Breaker:
         if self._mode == "half_open":
             return self._probed(verdict, now, retry_after_s)
         heard = self._heard.pop(ticket, None)
+        self._unheard.discard(ticket)
         if verdict == "none" or (verdict == "ok" and heard is not None):
             return None
         window = self._window
@@ -228,7 +236,8 @@ class Breaker:
         rules, failures = self.rules, self._window.minus
         if self._row >= rules.in_a_row:
             return self._open(now + rules.open_s, now, f"{self._row} failures in a row")
-        if failures < rules.min_failures or failures < rules.ratio * (failures + self._window.plus):
+        calls = failures + self._window.plus + len(self._unheard)
+        if failures < rules.min_failures or failures < rules.ratio * calls:
             return None
         return self._open(now + rules.open_s, now, self._counted())
 
@@ -255,6 +264,7 @@ class Breaker:
         self.half_open_since = None
         self.opened += 1
         self._heard.clear()
+        self._unheard.clear()
         return "open"
 
     def _close(self) -> State:

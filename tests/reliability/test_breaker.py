@@ -52,6 +52,17 @@ def test_it_opens_when_half_of_the_calls_have_failed() -> None:
     assert calls(breaker(), "oooofff")[-1] is None
 
 
+def test_calls_of_which_nothing_is_known_yet_are_no_failures() -> None:
+    b = breaker()
+    slow = [b.begin(T0) for _ in range(5)]
+    calls(b, "ffff")
+    assert b.state(T0) == "closed"
+    assert slow[0] is not None
+    b.passed(slow[0], T0)
+    assert b.state(T0) == "closed"
+    assert call(b, "failed", T0) == "open"
+
+
 def test_twelve_failures_in_a_row_open_it_however_well_it_did_before() -> None:
     b = breaker()
     assert calls(b, "o" * 500 + "f" * 11 + "o" + "f" * 12) == [None] * 523 + ["open"]
@@ -155,15 +166,15 @@ def test_a_lost_probe_that_answers_before_another_is_sent_is_believed() -> None:
 
 def test_results_from_before_a_change_of_state_are_ignored() -> None:
     b = breaker()
-    old = [b.begin(T0) for _ in range(9)]
+    old = [b.begin(T0) for _ in range(3)]
     calls(b, "fff")
     b.allow_probe(T0 + 30)
-    for ticket in old[:3]:
+    for ticket in old[:1]:
         assert ticket is not None
         assert (b.passed(ticket, T0 + 31), b.ended(ticket, "ok", T0 + 31)) == (None, None)
     assert b.state(T0 + 31) == "half_open"
     assert call(b, "ok", T0 + 31) == "closed"
-    for ticket in old[3:]:
+    for ticket in old[1:]:
         assert ticket is not None
         assert b.ended(ticket, "failed", T0 + 32) is None
     assert b.sentence(T0 + 32) == "closed with 0 failures in 0 calls"
@@ -287,6 +298,7 @@ class AgainstTheModel(RuleBasedStateMachine):
         self.done: list[int] = []  # ended, but of this state
         self.stale: list[int] = []  # of an earlier one
         self.outcomes: list[tuple[float, bool, int]] = []  # when, whether it failed, whose
+        self.unheard: set[int] = set()  # calls of a closed one that have neither content nor an end
         self.row = 0
         self.opened = 0
 
@@ -302,6 +314,7 @@ class AgainstTheModel(RuleBasedStateMachine):
         self.stale += [t for t in self.live + self.done if t != keep]
         self.live = [t for t in self.live if t == keep]
         self.done = []
+        self.unheard = set()
         self.mode, self.until, self.out, self.outcomes, self.row = mode, until, None, [], 0
         self.opened += mode == "open"
         return mode
@@ -324,7 +337,9 @@ class AgainstTheModel(RuleBasedStateMachine):
             return
         assert ticket not in self.live + self.done + self.stale
         self.live.append(ticket)
-        if self.mode == "half_open":
+        if self.mode == "closed":
+            self.unheard.add(ticket)
+        else:
             self.out, self.until = ticket, self.now + self.limits.probe_s
 
     @precondition(lambda self: self.live)
@@ -336,6 +351,7 @@ class AgainstTheModel(RuleBasedStateMachine):
             assert said == self.change("closed", keep=ticket)
             return
         assert said is None
+        self.unheard.discard(ticket)
         if all(whose != ticket for _, _, whose in self.outcomes):
             self.outcomes.append((self.now, False, ticket))
             self.row = 0
@@ -365,6 +381,7 @@ class AgainstTheModel(RuleBasedStateMachine):
         return self.change("open", self.now + (min(max(wait or 0.0, 1.0), 30.0) if soft else 30.0))
 
     def call_ended(self, ticket: int, verdict: Verdict) -> State | None:
+        self.unheard.discard(ticket)
         counted = any(whose == ticket for _, _, whose in self.outcomes)
         if verdict in ("failed", "soft"):
             self.outcomes = [o for o in self.outcomes if o[2] != ticket]
@@ -376,7 +393,7 @@ class AgainstTheModel(RuleBasedStateMachine):
             return None
         self.row += 1
         failed, known = self.known()
-        too_many = failed >= self.limits.min_failures and failed >= self.limits.ratio * known
+        too_many = failed >= self.limits.min_failures and failed >= self.limits.ratio * (known + len(self.unheard))
         return self.change("open", self.now + 30.0) if too_many or self.row >= self.limits.in_a_row else None
 
     @precondition(lambda self: self.stale)

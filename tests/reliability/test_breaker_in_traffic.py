@@ -89,6 +89,27 @@ def test_quick_failures_among_long_answers_do_not_open_it() -> None:
     assert long_answers(content=False) > 0  # why the first content is told
 
 
+def test_quick_failures_at_a_busy_start_open_it_no_sooner_than_if_all_were_quick() -> None:
+    """Fifty calls a second that fail three times in ten at once, or answer after half a second."""
+    opened = 0
+    for seed in range(200):
+        breaker, fate = Breaker(RULES, 0.0), fates(0.3, Random(seed))
+        waiting: list[tuple[float, int]] = []
+        for n in range(500):
+            while waiting and waiting[0][0] <= n / 50:
+                at, slow = heappop(waiting)
+                breaker.passed(slow, at)
+            ticket = breaker.begin(n / 50)
+            if ticket is None:
+                break
+            if next(fate) == "failed":
+                breaker.ended(ticket, "failed", n / 50)
+            else:
+                heappush(waiting, (n / 50 + 0.5, ticket))
+        opened += breaker.opened
+    assert opened / 200 < luck_opens_it(0.3)
+
+
 @pytest.mark.parametrize("per_s", [10, 100])
 def test_a_deployment_that_fails_three_calls_in_ten_keeps_most_of_its_traffic(per_s: int) -> None:
     survived = 0
