@@ -44,6 +44,19 @@ async def test_the_finish_of_an_answer_without_content_goes_out_though_its_done_
 
 
 @pytest.mark.parametrize("stream", [False, True])
+async def test_a_slow_first_try_gets_a_second_one_beside_it_after_the_time_that_is_configured(stream: bool) -> None:
+    hedge = "routes: [{name: r, policy: {pool: [a, b], hedge: {after: 50ms, extra: 1}}}]"
+    async with against(hedge) as (gateway, provider):
+        provider.script("a", Script(fault="silence"))
+        answer = await gateway.chat({**BODY, "stream": stream})
+        await provider.asked("a")[0].over()
+        (record,) = await gateway.settled(1)
+        assert (answer.status_code, len(provider.asked("b"))) == (200, 1)
+        assert provider.asked("a")[0].left_at is not None
+        assert sorted((a.deployment, a.cancelled) for a in record.attempts) == [("a", True), ("b", False)]
+
+
+@pytest.mark.parametrize("stream", [False, True])
 async def test_the_deadline_of_a_route_holds_while_a_provider_is_silent(stream: bool) -> None:
     async with against("routes: [{name: r, policy: {pool: [a], timeout: 300ms}}]") as (gateway, provider):
         provider.script("a", Script(fault="silence"))
