@@ -70,7 +70,7 @@ class App:
         self._clock, self._wall = clock, wall
         self._problems: tuple[Problem, ...] = ()
         self._loaded_at = wall()
-        self._draining = False
+        self._draining = self._stopping = False
         self._syncing: asyncio.Task[None] | None = None
         self._probes: set[asyncio.Task[None]] = set()
         self._listeners: list[Listener] = []
@@ -139,6 +139,7 @@ class App:
     async def stop(self) -> None:
         """Let go of everything; the sinks first write what they hold."""
         self._lag.stop()
+        self._stopping = True
         if self._syncing is not None:
             await end(self._syncing)
         for task in self._probes:
@@ -186,7 +187,8 @@ class App:
         self.admission.lagged(seconds)
 
     async def _sync(self) -> None:
-        while True:
+        # Cancelling is not enough: asyncio.wait_for, which redis-py uses, may lose a cancellation before Python 3.12.
+        while not self._stopping:
             await self._state.sync(self._clock())
             try:
                 self._look_after(self._clock())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import warnings
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load_text
+from gateway.state.memory import Memory
 from gateway.testing.script import Script
 from gateway.testing.server import SimulatedProvider
 from tests.gateway import BODY, against, serving
@@ -130,3 +132,18 @@ async def test_what_one_gateway_leaves_alone_another_leaves_alone_too(redis_serv
             async with asyncio.timeout(3):
                 while (await other.chat()).headers["x-gateway-routing-reason"] != "overflow":
                     await asyncio.sleep(0.02)
+
+
+async def test_a_gateway_ends_though_what_it_waits_for_loses_the_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As asyncio.wait_for may before Python 3.12: the state is synced on as if nobody had asked it to stop."""
+    under_way = asyncio.Event()
+
+    async def sync(self: Memory, now: float) -> None:
+        under_way.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+
+    monkeypatch.setattr(Memory, "sync", sync)
+    async with asyncio.timeout(5):
+        async with against():
+            await under_way.wait()
