@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +19,7 @@ from gateway.testing.prompt import Prompt
 __all__ = [
     "FAULTS",
     "Cut",
+    "Drip",
     "Encoded",
     "Fault",
     "HangUp",
@@ -35,6 +36,7 @@ __all__ = [
     "Silence",
     "SlowFirstToken",
     "Stall",
+    "Torn",
     "refusal",
 ]
 
@@ -161,6 +163,51 @@ class Pings(Struct, frozen=True):
             yield Send(b": ping\n\n" if prompt.stream else b"\n")
             left -= self.every_s
         yield Close()
+
+
+class Torn(Struct, frozen=True):
+    """The body breaks at any byte: after ``share`` (0 to 1) of it, in the middle of an event, or of a letter.
+
+    ``how`` it ends there: ``close``; ``reset``; ``stall``, silent for ``seconds`` and then closed; ``end``, as if it
+    were complete. ``pause_s`` before that, so that what came before has arrived.
+    """
+
+    share: float
+    how: Literal["close", "reset", "stall", "end"] = "close"
+    pause_s: float = 0.0
+    seconds: float = math.inf
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        whole = list(unsized(acts) if self.how == "end" else acts)
+        left = int(self.share * sum(len(act.data) for act in whole if isinstance(act, Send)))
+        for act in whole:
+            if isinstance(act, Send) and len(act.data) > left:
+                yield Send(act.data[:left])
+                break
+            if isinstance(act, End):
+                break
+            left -= len(act.data) if isinstance(act, Send) else 0
+            yield act
+        yield Wait(self.pause_s)
+        if self.how == "stall":
+            yield Wait(self.seconds)
+        yield End() if self.how == "end" else Abort() if self.how == "reset" else Close()
+
+
+class Drip(Struct, frozen=True):
+    """A healthy body, ``size`` bytes at a time every ``every_s`` seconds: never silent, and never done."""
+
+    every_s: float = 1.0
+    size: int = 1
+
+    def rewrite(self, acts: Iterator[Act], prompt: Prompt) -> Iterator[Act]:
+        for act in acts:
+            if not isinstance(act, Send):
+                yield act
+                continue
+            for at in range(0, len(act.data), self.size):
+                yield Wait(self.every_s)
+                yield Send(act.data[at : at + self.size])
 
 
 class InvalidEvent(Struct, frozen=True):

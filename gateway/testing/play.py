@@ -32,7 +32,7 @@ def play(
     if method == "POST" and path.endswith("/chat/completions"):
         try:
             prompt = read(body)
-            fault = asked_fault(prompt, headers)
+            fault = asked_fault(prompt, headers) or scripts.key_fault(headers.get("authorization", ""))
         except ValueError as error:
             return whole(400, error_body(str(error)))
         return perform(prompt, scripts.take(prompt.model, now), fault, id=f"chatcmpl-sim-{n}", created=created)

@@ -45,9 +45,13 @@ class Script(Struct, frozen=True):
 
 
 class Scripts:
-    """The scripts of every model, and how much of each is left. ``*`` stands for every model not named."""
+    """The scripts of every model, and how much of each is left. ``*`` stands for every model not named.
+
+    ``keys`` are faults by the bearer token that a request comes with, whatever its model does.
+    """
 
     def __init__(self, default: Script | None = None) -> None:
+        self.keys: dict[str, Fault | str] = {}
         self._default = default or Script()
         self._queued: dict[str, list[Script]] = {}
         self._ends_at: dict[str, float] = {}
@@ -70,6 +74,10 @@ class Scripts:
             fault_of(script.fault)
         self._queued[model] = list(scripts)
         self._ends_at.pop(model, None)
+
+    def key_fault(self, authorization: str) -> Fault | None:
+        """What goes wrong with the key in such a header. Raises ValueError for a fault that has no such name."""
+        return fault_of(self.keys.get(authorization.removeprefix("Bearer ")))
 
     def take(self, model: str, now: float) -> Script:
         """The script for one request to a model at ``now`` (seconds), which it uses up."""

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from itertools import count
-from typing import Protocol
 
 from msgspec import Struct
 
 from gateway.reliability.meter import Meter, SharedMeter
 from gateway.reliability.quota import Need, Quota, Taken
 from gateway.reliability.remaining import Dimension, read_remaining
+from gateway.testing.limits import Limit, said
 
 RPM, TPM = 60, 10_000
 Headers = list[tuple[bytes, bytes]]
@@ -73,97 +72,6 @@ class Replica:
 # --- the provider -----------------------------------------------------------------------------------------------
 
 
-class Limit(Protocol):
-    """How a provider keeps a limit of so much a minute."""
-
-    def free(self, now: float) -> float:
-        """What may still be used."""
-        ...
-
-    def use(self, amount: float, now: float) -> None:
-        """Count it."""
-        ...
-
-    def full_in(self, now: float) -> float:
-        """Seconds until all of it is there again."""
-        ...
-
-    def fits_in(self, amount: float, now: float) -> float:
-        """Seconds until so much of it is there."""
-        ...
-
-
-class TokenBucket:
-    """Refills all the time, up to the limit: OpenAI's and Anthropic's way."""
-
-    def __init__(self, limit: float) -> None:
-        self.limit = limit
-        self._rate = limit / 60
-        self._free, self._at = limit, 0.0
-
-    def free(self, now: float) -> float:
-        return min(self.limit, self._free + (now - self._at) * self._rate)
-
-    def use(self, amount: float, now: float) -> None:
-        self._free, self._at = self.free(now) - amount, now
-
-    def full_in(self, now: float) -> float:
-        return (self.limit - self.free(now)) / self._rate
-
-    def fits_in(self, amount: float, now: float) -> float:
-        return max(0.0, amount - self.free(now)) / self._rate
-
-
-class SlidingWindow:
-    """Counts what was used in the last minute, to the millisecond: the strictest there is."""
-
-    def __init__(self, limit: float) -> None:
-        self.limit = limit
-        self._used: deque[tuple[float, float]] = deque()
-
-    def free(self, now: float) -> float:
-        while self._used and self._used[0][0] <= now - 60:
-            self._used.popleft()
-        return self.limit - sum(amount for _, amount in self._used)
-
-    def use(self, amount: float, now: float) -> None:
-        self._used.append((now, amount))
-
-    def full_in(self, now: float) -> float:
-        self.free(now)
-        return self._used[-1][0] + 60 - now if self._used else 0.0
-
-    def fits_in(self, amount: float, now: float) -> float:
-        free = self.free(now)
-        for at, used in self._used:
-            if free >= amount:
-                return max(0.0, at + 60 - now)
-            free += used
-        return 0.0 if free >= amount else 60.0
-
-
-class FixedWindow:
-    """Starts to count afresh each minute."""
-
-    def __init__(self, limit: float) -> None:
-        self.limit = limit
-        self._used, self._minute = 0.0, 0
-
-    def free(self, now: float) -> float:
-        if int(now // 60) != self._minute:
-            self._used, self._minute = 0.0, int(now // 60)
-        return self.limit - self._used
-
-    def use(self, amount: float, now: float) -> None:
-        self._used = self.limit - self.free(now) + amount
-
-    def full_in(self, now: float) -> float:
-        return 60 - now % 60
-
-    def fits_in(self, amount: float, now: float) -> float:
-        return 0.0 if self.free(now) >= amount else 60 - now % 60
-
-
 class Provider:
     """Enforces requests and tokens a minute, and says what is left as OpenAI does."""
 
@@ -188,19 +96,8 @@ class Provider:
     def _said(self, now: float) -> Headers:
         if not self._headers:
             return []
-        named: Headers = []
-        for name, limit, most in (("requests", self._requests, RPM), ("tokens", self._tokens, TPM)):
-            named.append((f"x-ratelimit-limit-{name}".encode(), str(most).encode()))
-            named.append((f"x-ratelimit-remaining-{name}".encode(), str(int(limit.free(now))).encode()))
-            named.append((f"x-ratelimit-reset-{name}".encode(), duration(limit.full_in(now)).encode()))
-        return named
-
-
-def duration(seconds: float) -> str:
-    if seconds < 1:
-        return f"{int(seconds * 1000)}ms"
-    minutes, seconds = divmod(seconds, 60)
-    return f"{int(minutes)}m{seconds:.3f}s" if minutes else f"{seconds:.3f}s"
+        limits = {"requests": (RPM, self._requests), "tokens": (TPM, self._tokens)}
+        return [(name.encode(), value.encode()) for name, value in said(limits, now)]
 
 
 # --- the storm --------------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from statistics import fmean
 
 import pytest
 
-from tests.reliability.storm import FixedWindow, Limit, Provider, Result, SlidingWindow, Storm, TokenBucket
+from gateway.testing.limits import FixedWindow, Limit, SlidingWindow, TokenBucket
+from tests.reliability.storm import Provider, Result, Storm
 
 SMALL, MEDIUM, LARGE = (20, 60), (84, 250), (300, 500)
 SEEDS = range(6)

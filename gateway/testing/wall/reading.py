@@ -84,11 +84,16 @@ class Reading:
             self.error = f"{status} {data[:40]!r}"
 
     @property
+    def said(self) -> str:
+        """The text so far."""
+        return "".join(self._text)
+
+    @property
     def missing(self) -> str | None:
         """Why this is not the whole answer that a healthy model gives; None when it is."""
         if self._tool:
             return self._missing_call()
-        got, wanted = "".join(self._text).split(), TEXT.split()
+        got, wanted = self.said.split(), TEXT.split()
         if got != wanted:
             right = next((n for n, (a, b) in enumerate(zip(got, wanted, strict=False)) if a != b), len(got))
             return f"{right} of {len(wanted)} words" + (" and then others" if right < len(got) else "")
