@@ -134,7 +134,8 @@ class App:
         self._syncing = asyncio.create_task(self._sync())
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 20)
+        # A collection of the youngest takes half a microsecond for each of so many, in which nobody is served.
+        gc.set_threshold(10_000, 20, 100)
 
     async def stop(self) -> None:
         """Let go of everything; the sinks first write what they hold."""
