@@ -7,7 +7,7 @@ RUN_STAMP  := $(VENV)/.run-installed
 TEST_STAMP := $(VENV)/.test-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults faults-full peers dashboards conformance verdicts replay bench soak rolling aborts chaos format lock clean
+.PHONY: help run test faults faults-full peers dashboards conformance verdicts replay bench soak rolling aborts chaos figures format lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -58,6 +58,9 @@ aborts: $(TEST_STAMP)  ## two thousand clients that leave; how soon is that know
 
 chaos: $(TEST_STAMP)  ## two replicas while providers, Redis, clients and the configuration misbehave (seven minutes); docs/chaos.md
 	@$(BIN)/python -m bench.chaos
+
+figures: $(TEST_STAMP)  ## measure the reliability behaviours, each with its limit (four minutes)
+	@$(BIN)/python -m bench.figures
 
 format: $(TEST_STAMP)  ## put the code into the house style
 	@$(BIN)/ruff format .
