@@ -70,7 +70,7 @@ class App:
         self._clock, self._wall = clock, wall
         self._problems: tuple[Problem, ...] = ()
         self._loaded_at = wall()
-        self._draining = self._stopping = False
+        self._draining = False
         self._syncing: asyncio.Task[None] | None = None
         self._probes: set[asyncio.Task[None]] = set()
         self._listeners: list[Listener] = []
@@ -140,7 +140,6 @@ class App:
     async def stop(self) -> None:
         """Let go of everything; the sinks first write what they hold."""
         self._lag.stop()
-        self._stopping = True
         if self._syncing is not None:
             await end(self._syncing)
         for task in self._probes:
@@ -188,8 +187,7 @@ class App:
         self.admission.lagged(seconds)
 
     async def _sync(self) -> None:
-        # Cancelling is not enough: asyncio.wait_for, which redis-py uses, may lose a cancellation before Python 3.12.
-        while not self._stopping:
+        while True:
             await self._state.sync(self._clock())
             try:
                 self._look_after(self._clock())
