@@ -28,6 +28,8 @@ REASONS: Final[tuple[Reason, ...]] = ("lag", "queue", "full")
 SMOOTH: Final = 0.2
 #: Requests under way below which a lag is not their doing, so that nobody who is in a hurry is turned away for it.
 BUSY: Final = 32
+#: The most of those in a hurry that is turned away for lag: without any of them nobody would know when it is over.
+MOST_SHED: Final = 0.95
 #: What those who are turned away are told to wait, in seconds.
 RETRY_S: Final = 1.0
 
@@ -42,6 +44,7 @@ class Admission:
         self.rules = rules
         self.inflight = 0
         self._lag_s = 0.0
+        self._to_shed = 0.0
         self.shed: dict[tuple[Reason, Priority], int] = {}
         self._clock = clock
         self._doors: dict[Priority, deque[asyncio.Future[bool]]] = {p: deque() for p in PRIORITIES}
@@ -66,11 +69,26 @@ class Admission:
 
     def enter(self, priority: Priority) -> bool:
         """Take a place if there is one at once. Raises Unavailable while the event loop cannot keep up."""
-        if self._lag_s > self.rules.lag_s and self.inflight >= (1 if priority == "batch" else BUSY):
+        if self._lag_s > self.rules.lag_s and self._has_to_shed(priority):
             raise self._turn_away("lag", priority)
         if self.inflight >= self.rules.max_inflight or any(self._doors.values()):
             return False
         self.inflight += 1
+        return True
+
+    def _has_to_shed(self, priority: Priority) -> bool:
+        """While the event loop lags: all batch work, and of the rest a share that grows with the lag.
+
+        All or nothing would have everybody come back at once, and everybody turned away again.
+        """
+        if priority == "batch":
+            return self.inflight > 0
+        if self.inflight < BUSY:
+            return False
+        self._to_shed += min(MOST_SHED, self._lag_s / self.rules.lag_s - 1)
+        if self._to_shed < 1:
+            return False
+        self._to_shed -= 1
         return True
 
     async def wait(self, priority: Priority, deadline_at: float = inf) -> None:

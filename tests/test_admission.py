@@ -273,3 +273,21 @@ async def test_urgent_requests_are_served_before_batch_work() -> None:
         assert [r.fields["user"] for r in provider.requests] == ["first", "interactive", "batch"]
         wrong = await gateway.chat(**{"x-gateway-priority": "asap"})
         assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "x-gateway-priority")
+
+
+def test_of_those_in_a_hurry_a_share_is_turned_away_that_grows_with_the_lag() -> None:
+    def turned_away(lag_s: float) -> int:
+        admission = Admission(Rules(max_inflight=10_000, lag_s=0.25), clock=lambda: 0.0)
+        admission.inflight = 100
+        for _ in range(100):
+            admission.lagged(lag_s)
+        return round(sum(not taken(admission) for _ in range(1000)) / 10)
+
+    assert [turned_away(lag_s) for lag_s in (0.2, 0.3, 0.375, 5.0)] == [0, 20, 50, 95]
+
+
+def taken(admission: Admission) -> bool:
+    try:
+        return admission.enter("interactive")
+    except Unavailable:
+        return False
