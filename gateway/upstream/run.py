@@ -1,14 +1,15 @@
 """Carries a plan out: the only loop around provider calls. Read next: ../reliability/attempts.py, which steers it.
 
-``run`` does what Attempts says and writes every try down; attempt.py makes one try. What it knows itself: a try needs
-leave, a slow first try may get another one beside it, and a stream that breaks off may be gone on with by another.
+It does what Attempts says and writes every try down; attempt.py makes one try. What it knows itself: a try needs
+leave, a slow first try may get another one beside it (race.py), and a stream that breaks off may be gone on with by
+another (rescue.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -22,6 +23,7 @@ from gateway.types import BYTES_PER_TOKEN, Attempt, Call, Decision, Deployment, 
 from gateway.upstream.attempt import Current, Trial
 from gateway.upstream.care import Care
 from gateway.upstream.delivery import Client, Delivery
+from gateway.upstream.race import Race
 from gateway.upstream.rescue import Rescue
 from gateway.upstream.targets import Target
 
@@ -56,14 +58,18 @@ class Run:
         self._story = story
         self._care = care
         self._clock = clock
-        self._plan = plan = decision.plan
+        plan = decision.plan
         self._keep_alive_s = reliability.keepalive_s
-        self._racing: list[tuple[Current, asyncio.Task[Any]]] = []
         self._rescue = Rescue(plan.rescue, call, targets, care)
         self._delivery: Delivery | None = None
-        self._attempts = Attempts(plan, deployments, decision.seed, clock(), until=call.deadline_at)
+        self._attempts = attempts = Attempts(plan, deployments, decision.seed, clock(), until=call.deadline_at)
+        self._race = (
+            Race(plan.hedge, attempts, care, clock, begin=self._begin, give_over=self._given_over)
+            if plan.hedge is not None
+            else None
+        )
         self._trial = Trial(
-            call, care, story, clock, self._attempts.deadline_at, auto=reliability.stream == "auto", won=self._won
+            call, care, story, clock, attempts.deadline_at, auto=reliability.stream == "auto", won=self._won
         )
 
     async def json(self) -> Answer:
@@ -112,9 +118,8 @@ class Run:
             if current is None:
                 step = self._attempts.skipped(self._clock())
                 continue
-            hedged = self._plan.hedge is not None and step.n == 1
-            if hedged:
-                current, outcome = await self._hedged(current, act)
+            if self._race is not None and step.n == 1:
+                current, outcome = await self._race.run(current, lambda one: self._once(one, act))
             else:
                 outcome = await self._once(current, act)
             if not isinstance(outcome, Failure):
@@ -183,79 +188,11 @@ class Run:
         current.leave.left(self._clock())
         self._write_down(current, None, cancelled=True)
 
-    # --- a second try beside a slow one -------------------------------------------------------------------------
-
-    async def _hedged(self, first: Current, act: Act[Done]) -> tuple[Current, Done | Failure]:
-        """The first try; where it is slow, a second one beside it. The one that counts, and what came of it.
-
-        The first content wins, and the other one is given up.
-        """
-        hedge, deployment = self._plan.hedge, first.target.deployment
-        assert hedge is not None
-        usual_s = self._care.hedge_after_s(deployment, hedge.extra, self._clock())
-        after_s = usual_s if hedge.after_s is None else hedge.after_s
-        if after_s is None:
-            return first, await self._once(first, act)
-        try:
-            one = self._enter(first, act)
-            await asyncio.wait({one}, timeout=after_s)
-            slow = not one.done() and first.first_at is None
-            second = self._second(hedge.extra) if slow else None
-            if second is None:
-                return first, await one
-            return await self._faster(first, one, second, self._enter(second, act))
-        finally:
-            await self._end_race()
-
-    def _second(self, extra: float) -> Current | None:
-        """A try beside the first one, where the plan has one and hedges are still within their share."""
-        if not self._care.may_hedge(extra, self._clock()):
-            return None
-        step = self._attempts.hedge(self._clock())
-        if not isinstance(step, Start):
-            return None
-        second = self._begin(step)
-        if second is None:
-            self._attempts.withdrawn()
-        return second
-
-    def _enter(self, current: Current, act: Act[Done]) -> asyncio.Task[Done | Failure]:
-        task: asyncio.Task[Done | Failure] = asyncio.create_task(self._once(current, act))
-        self._racing.append((current, task))
-        return task
-
-    async def _faster(
-        self,
-        first: Current,
-        one: asyncio.Task[Done | Failure],
-        second: Current,
-        other: asyncio.Task[Done | Failure],
-    ) -> tuple[Current, Done | Failure]:
-        await asyncio.wait({one, other}, return_when=asyncio.FIRST_COMPLETED)
-        for task, current, rest, resting in ((one, first, other, second), (other, second, one, first)):
-            if task.done() and not task.cancelled():
-                outcome = task.result()
-                if not isinstance(outcome, Failure) or current.first_at is not None:
-                    return current, outcome
-                self._attempts.lost(outcome, current.start.deployment)
-                return resting, await rest
-        return (first, await one) if other.cancelled() else (second, await other)
-
-    async def _end_race(self) -> None:
-        """Nothing of it goes on. Who was given up before it had begun could not even end its leave."""
-        for _, task in self._racing:
-            task.cancel()
-        await asyncio.wait([task for _, task in self._racing])
-        for current, _ in self._racing:
-            if not current.over:
-                self._given_over(current)
-
     def _won(self, winner: Current) -> None:
-        """The first content of a race: nobody waits for the others any more."""
+        """The first content has come."""
         self._story.serving = winner.target.deployment
-        for current, task in self._racing:
-            if current is not winner:
-                task.cancel()
+        if self._race is not None:
+            self._race.won(winner)
 
     # --- the record ---------------------------------------------------------------------------------------------
 
