@@ -23,6 +23,8 @@ PRIORITIES: Final[tuple[Priority, ...]] = ("interactive", "batch")
 #: Why a request is turned away: the event loop lags, no place came free in time, or no deployment had room in time.
 Reason = Literal["lag", "queue", "full"]
 REASONS: Final[tuple[Reason, ...]] = ("lag", "queue", "full")
+#: Who waits, by priority, each for True: it is its turn.
+Lines = dict[Priority, deque[asyncio.Future[bool]]]
 
 #: The weight of one measurement of the event loop's lag; there are ten in a second.
 SMOOTH: Final = 0.2
@@ -37,18 +39,18 @@ RETRY_S: Final = 1.0
 class Admission:
     """The requests under way and those that wait.
 
-    ``shed`` counts those turned away, by reason and priority.
+    ``lag_s`` is how late the event loop wakes, as of lately; ``shed`` counts those turned away, by reason and priority.
     """
 
     def __init__(self, rules: Rules, *, clock: Callable[[], float]) -> None:
         self.rules = rules
         self.inflight = 0
-        self._lag_s = 0.0
+        self.lag_s = 0.0
         self._to_shed = 0.0
         self.shed: dict[tuple[Reason, Priority], int] = {}
         self._clock = clock
-        self._doors: dict[Priority, deque[asyncio.Future[bool]]] = {p: deque() for p in PRIORITIES}
-        self._rooms: dict[Priority, deque[asyncio.Future[bool]]] = {p: deque() for p in PRIORITIES}
+        self._doors: Lines = {p: deque() for p in PRIORITIES}
+        self._rooms: Lines = {p: deque() for p in PRIORITIES}
 
     def __repr__(self) -> str:
         return f"{self.inflight} requests of {self.rules.max_inflight}, {self.waiting} waiting"
@@ -58,18 +60,13 @@ class Admission:
         """How many wait, at the door or for a provider."""
         return sum(map(len, (*self._doors.values(), *self._rooms.values())))
 
-    @property
-    def lag_s(self) -> float:
-        """How late the event loop wakes, as of lately."""
-        return self._lag_s
-
     def lagged(self, seconds: float) -> None:
         """The event loop woke this late. It lags when it does so for a while: one hiccup is nobody's load."""
-        self._lag_s += SMOOTH * (seconds - self._lag_s)
+        self.lag_s += SMOOTH * (seconds - self.lag_s)
 
     def enter(self, priority: Priority) -> bool:
         """Take a place if there is one at once. Raises Unavailable while the event loop cannot keep up."""
-        if self._lag_s > self.rules.lag_s and self._has_to_shed(priority):
+        if self.lag_s > self.rules.lag_s and self._has_to_shed(priority):
             raise self._turn_away("lag", priority)
         if self.inflight >= self.rules.max_inflight or any(self._doors.values()):
             return False
@@ -85,7 +82,7 @@ class Admission:
             return self.inflight > 0
         if self.inflight < BUSY:
             return False
-        self._to_shed += min(MOST_SHED, self._lag_s / self.rules.lag_s - 1)
+        self._to_shed += min(MOST_SHED, self.lag_s / self.rules.lag_s - 1)
         if self._to_shed < 1:
             return False
         self._to_shed -= 1
@@ -112,9 +109,7 @@ class Admission:
         self._count("full", priority)
         return False
 
-    async def _stand(
-        self, lines: dict[Priority, deque[asyncio.Future[bool]]], priority: Priority, limit_s: float
-    ) -> bool:
+    async def _stand(self, lines: Lines, priority: Priority, limit_s: float) -> bool:
         if limit_s <= 0 or (self.waiting >= self.rules.queue and not self._make_way(lines, priority)):
             return False
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -133,14 +128,14 @@ class Admission:
             if turn in line:
                 line.remove(turn)
 
-    def _pass_on(self, lines: dict[Priority, deque[asyncio.Future[bool]]]) -> None:
+    def _pass_on(self, lines: Lines) -> None:
         """Who was called has gone: the next has what it was called for."""
         if lines is self._doors:
             self.leave()
         else:
             self._call(lines)
 
-    def _make_way(self, lines: dict[Priority, deque[asyncio.Future[bool]]], priority: Priority) -> bool:
+    def _make_way(self, lines: Lines, priority: Priority) -> bool:
         """The batch work that came last gives its place in a full line to what is urgent."""
         if priority == "batch" or not lines["batch"]:
             return False
@@ -149,7 +144,7 @@ class Admission:
             last.set_result(False)
         return True
 
-    def _call(self, lines: dict[Priority, deque[asyncio.Future[bool]]]) -> bool:
+    def _call(self, lines: Lines) -> bool:
         for priority in PRIORITIES:
             line = lines[priority]
             while line:

@@ -191,9 +191,9 @@ class Pipeline:
                 self._stale.keep(key_of(call, story.caller), answer.body, story.delivered_at)
             await conversation.answer(answer, story)
             return
-        streamed = await run.stream(conversation)
-        story.status, story.broken = 200, streamed.failure
-        await conversation.end(streamed.failure, story)
+        story.broken = await run.stream(conversation)
+        story.status = 200
+        await conversation.end(story.broken, story)
 
     async def _decide(self, asked: Asked, live: Live, story: Story, priority: Priority) -> Decision:
         """The decision, as soon as something has room. Raises what a client is to be told when nothing can serve."""

@@ -78,8 +78,8 @@ class Health:
 
     def know(self, world: World, now: float) -> None:
         """A configuration is in use: lanes that it still has keep what is known of them."""
-        self._idle_probe_s = world.reliability.idle_probe_s
         reliability = world.reliability
+        self._idle_probe_s = reliability.idle_probe_s
         rules = self._rules = BreakerRules(
             window_s=reliability.window_s,
             min_failures=reliability.min_failures,
@@ -375,10 +375,7 @@ class Leave:
         else:
             verdict = VERDICTS.get(failure.kind, "ok")
             self._health._failed(lane, key, failure, now)
-        if usage is not None:
-            self._settle(Need.of(usage.input, usage.output), now)
-        else:
-            self._land(failure, now)
+        self._land(failure, usage, now)
         lane.load.ended(now, dropped=failure is not None and failure.kind in DROPPED)
         retry_after_s = failure.retry_after_s if failure is not None else None
         self._health._changed(lane, lane.breaker.ended(self._ticket, verdict, now, retry_after_s), now)
@@ -386,25 +383,23 @@ class Leave:
     def left(self, now: float) -> None:
         """See care.Leave.left."""
         lane = self._lane
-        self._land(None, now)
+        self._land(None, None, now)
         lane.keys.failed(self.key, "client", now)
         lane.load.ended(now, dropped=False)
         self._health._changed(lane, lane.breaker.ended(self._ticket, "none", now), now)
 
-    def _land(self, failure: Failure | None, now: float) -> None:
+    def _land(self, failure: Failure | None, usage: Usage | None, now: float) -> None:
         """Without usage: a refusal used nothing; of anything else it is not known what the provider has counted."""
-        if self._taken is None:
+        taken, quota = self._taken, self._lane.quotas[self.key]
+        if taken is None:
             return
-        quota = self._lane.quotas[self.key]
-        if failure is not None and failure.kind == "rate":
-            quota.refused(now, failure.retry_after_s, self._taken)
+        if usage is not None:
+            quota.settle(taken, Need.of(usage.input, usage.output), now)
+        elif failure is not None and failure.kind == "rate":
+            quota.refused(now, failure.retry_after_s, taken)
         else:
             nothing = failure is not None and failure.kind in ("quota", "auth", "connect", "client")
-            quota.settle(self._taken, None if nothing else self._taken.need, now)
-
-    def _settle(self, used: Need | None, now: float) -> None:
-        if self._taken is not None:
-            self._lane.quotas[self.key].settle(self._taken, used, now)
+            quota.settle(taken, None if nothing else taken.need, now)
 
 
 class _Meters:

@@ -106,13 +106,6 @@ class SimulatedResponse:
         """As Response.headers."""
         return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._head.headers]
 
-    async def read(self, timeout: float) -> bytes:
-        """As Response.read."""
-        pieces = []
-        while piece := await self.next(timeout):
-            pieces.append(piece)
-        return b"".join(pieces)
-
     async def next(self, timeout: float) -> bytes:
         """As Response.next: all bytes up to the next wait."""
         got: list[bytes] = []

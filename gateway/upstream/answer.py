@@ -66,7 +66,6 @@ class Answer:
     _keep = False
     _released = False
     _paused = False
-    _whole = False
     _error: TransportError | None = None
     _waiter: asyncio.Future[None] | None = None
 
@@ -77,7 +76,6 @@ class Answer:
         self._loop = loop
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._chunks: list[bytes] = []
-        self._packed = bytearray()
 
     def __repr__(self) -> str:
         state = "failed" if self._error else "complete" if self._complete else "under way"
@@ -91,16 +89,6 @@ class Answer:
             await self._wait(timeout, "first_byte")
         if self._error is not None:
             raise self._error
-
-    async def read(self, timeout: float) -> bytes:
-        """The whole body; see Response.read."""
-        self._whole = True
-        self._unpause()
-        while not self._complete:
-            if self._error is not None:
-                raise self._error
-            await self._wait(timeout, "stall")
-        return bytes(self._packed + self._take()) if self._packed else self._take()
 
     async def next(self, timeout: float) -> bytes:
         """What has come since; see Response.next."""
@@ -121,7 +109,7 @@ class Answer:
             self._released = True
             self._complete = False
             self._chunks.clear()
-            self._fail(Disconnected(f"{self._wire.origin}: the answer was closed by its reader before its end"))
+            self.fail(Disconnected(f"{self._wire.origin}: the answer was closed by its reader before its end"))
 
     def finish(self, within: float) -> None:
         """Throw the rest away; see Response.finish."""
@@ -171,7 +159,7 @@ class Answer:
     def _expire(self, waiter: asyncio.Future[None], timeout: float, phase: Phase) -> None:
         if not waiter.done():
             what = "no head of an answer" if phase == "first_byte" else "not one more byte of the body"
-            self._fail(Timeout(f"{self._wire.origin}: {what} within {timeout:g} s", phase))
+            self.fail(Timeout(f"{self._wire.origin}: {what} within {timeout:g} s", phase))
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -205,8 +193,8 @@ class Answer:
         if self._head_done:  # not before: whoever waits for the head has one time for all of it
             self._wake()
         if len(self._chunks) > MANY:
-            self._pack()
-        if self._unread > HIGH_WATER and not (self._whole or self._paused or self._complete):
+            self._chunks = [b"".join(self._chunks)]
+        if self._unread > HIGH_WATER and not (self._paused or self._complete):
             self._paused = True
             self._wire.pause()
 
@@ -217,14 +205,6 @@ class Answer:
             self._release()
         elif self._unread > REST:
             self.close()
-
-    def _pack(self) -> None:
-        joined = b"".join(self._chunks)
-        self._chunks.clear()
-        if self._whole:
-            self._packed += joined
-        else:
-            self._chunks.append(joined)
 
     def eof(self) -> None:
         """The peer has ended its side in good order."""
@@ -242,17 +222,14 @@ class Answer:
         if self._complete:
             return
         if not self._touched:
-            self._fail(ConnectFailed(f"{origin}: {how} before any byte of an answer"))
+            self.fail(ConnectFailed(f"{origin}: {how} before any byte of an answer"))
         elif not self._head_done:
-            self._fail(Disconnected(f"{origin}: {how} within the head of the answer"))
+            self.fail(Disconnected(f"{origin}: {how} within the head of the answer"))
         else:
-            self._fail(Disconnected(f"{origin}: {how} within the body, after {self._body} B of it"))
+            self.fail(Disconnected(f"{origin}: {how} within the body, after {self._body} B of it"))
 
     def fail(self, error: TransportError) -> None:
         """Nothing more will come, because of this."""
-        self._fail(error)
-
-    def _fail(self, error: TransportError) -> None:
         if self._error is None and not self._complete:
             self._error = error
             self._parser = None
@@ -261,7 +238,7 @@ class Answer:
 
     def _violated(self, what: str) -> None:
         self._keep = False
-        self._fail(ProtocolViolation(f"{self._wire.origin}: {what}"))
+        self.fail(ProtocolViolation(f"{self._wire.origin}: {what}"))
 
     def _check_framing(self, data: bytes) -> None:
         if self._complete:

@@ -106,9 +106,9 @@ class Trial:
         timeouts = current.target.deployment.account.timeouts
         response = await self._send(current, timeouts.first_byte, stream=False)
         try:
-            body = await self._body(response, current)
             if not 200 <= response.status < 300:
-                return current.target.protocol.fault(response.status, response.headers, body, current.target.deployment)
+                return await self._refusal(response, current)
+            body = await self._body(response, current)
             arrived = self._clock()
             answer = current.target.protocol.parse(body, self._call, current.target.deployment)
             if isinstance(answer, Answer):
@@ -243,12 +243,13 @@ class Trial:
 
     async def _sent(self, current: Current, request: WireRequest, first_byte_s: float) -> Response:
         """The head of an answer. To connect and to wait for it may not take the time of the try twice over."""
-        timeouts, left = self._timeouts(current, first_byte_s), self._left(current, self._clock())
+        left = max(self._left(current, self._clock()), 0.001)
+        timeouts = _bounded(current.target.deployment.account.timeouts, first_byte_s, left)
         send = current.target.transport.send(request, timeouts)
         if left >= timeouts.connect + timeouts.first_byte:
             return await send
         try:
-            async with asyncio.timeout(max(left, 0.001)):
+            async with asyncio.timeout(left):
                 return await send
         except TimeoutError:
             raise Timeout("no head of an answer in the time allowed", "first_byte") from None
@@ -280,18 +281,17 @@ class Trial:
             raise Timeout("no complete answer in the time allowed", "stall")
         return left
 
-    def _timeouts(self, current: Current, first_byte_s: float) -> Timeouts:
-        """The account's, or less where the time of the try ends sooner."""
-        usual, left = current.target.deployment.account.timeouts, self._left(current, self._clock())
-        if left >= usual.connect + first_byte_s and first_byte_s == usual.first_byte:
-            return usual
-        left = max(left, 0.001)
-        return replace(usual, connect=min(usual.connect, left), first_byte=min(first_byte_s, left))
-
     def _meaning(self, error: TransportError, current: Current) -> Failure:
         return meaning(
             error, status=current.status, reading=current.said is not None, content=current.first_at is not None
         )
+
+
+def _bounded(usual: Timeouts, first_byte_s: float, left: float) -> Timeouts:
+    """The account's, or less where the time of the try ends sooner."""
+    if left >= usual.connect + first_byte_s and first_byte_s == usual.first_byte:
+        return usual
+    return replace(usual, connect=min(usual.connect, left), first_byte=min(first_byte_s, left))
 
 
 def refuses_to_stream(failure: Failure) -> bool:

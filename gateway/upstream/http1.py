@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 
+from msgspec import Struct
+
 from gateway.types import Endpoint, Timeouts, WireRequest
 from gateway.upstream.answer import Answer
 from gateway.upstream.head import head_of, render
@@ -20,14 +22,11 @@ __all__ = ["Http1"]
 KEPT_HEADS = 4096
 
 
-class Prepared:
+class Prepared(Struct, frozen=True, eq=False):
     """What all requests to one endpoint share."""
 
-    __slots__ = ("head", "pool")
-
-    def __init__(self, head: bytes, pool: Pool) -> None:
-        self.head = head
-        self.pool = pool
+    head: bytes
+    pool: Pool
 
 
 class Http1:

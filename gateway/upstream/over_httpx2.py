@@ -203,13 +203,6 @@ class Httpx2Response:
         state = "failed" if self._error else "complete" if self._done else "under way"
         return f"<Httpx2Response {self.status} from {self._origin}, {state}>"
 
-    async def read(self, timeout: float) -> bytes:
-        """The whole body; see Response.read."""
-        pieces = []
-        while piece := await self.next(timeout):
-            pieces.append(piece)
-        return b"".join(pieces)
-
     async def next(self, timeout: float) -> bytes:
         """What has come since; see Response.next."""
         if self._error is not None:

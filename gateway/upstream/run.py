@@ -11,8 +11,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
-from msgspec import Struct
-
 from gateway.errors import Failure, GatewayError, Unavailable
 from gateway.money import cost
 from gateway.providers.protocol import Answer
@@ -27,16 +25,10 @@ from gateway.upstream.race import Race
 from gateway.upstream.rescue import Rescue
 from gateway.upstream.targets import Target
 
-__all__ = ["Client", "NotBegun", "Run", "Streamed"]
+__all__ = ["Client", "NotBegun", "Run"]
 
 Done = TypeVar("Done")
 Act = Callable[[Current], Awaitable[Done | Failure]]
-
-
-class Streamed(Struct, frozen=True):
-    """A stream that reached the client. ``failure`` is why it broke off, None when it is complete."""
-
-    failure: Failure | None = None
 
 
 class Run:
@@ -79,18 +71,21 @@ class Run:
             raise self._given_up(done)
         return done
 
-    async def stream(self, client: Client) -> Streamed:
-        """The first stream that has content, relayed to its end. Raises as ``json`` when none had."""
+    async def stream(self, client: Client) -> Failure | None:
+        """The first stream that has content, relayed to its end; why it broke off, None when it is complete.
+
+        Raises as ``json`` when none had content.
+        """
         self._delivery = delivery = Delivery(client, self._story, self._clock, self._keep_alive_s)
         try:
             done = await self._carry_out(lambda current: self._trial.relay(current, delivery, self._rescue))
         finally:
             await delivery.close()
         if not isinstance(done, Failure):
-            return Streamed()
+            return None
         if delivery.committed:
             self._name_who_answered()
-            return Streamed(self._rescue.broken or done)
+            return self._rescue.broken or done
         raise self._given_up(done)
 
     def _given_up(self, failure: Failure) -> GatewayError:

@@ -23,7 +23,7 @@ class Limits:
 
 
 class Response(Protocol):
-    """An answer whose head has arrived. Exactly one of ``read`` or repeated ``next`` takes the body.
+    """An answer whose head has arrived; repeated ``next`` takes the body.
 
     The connection goes back to its pool only after the last byte of the body was handed out; ``close`` before
     that ends the connection at once, which is how a provider learns that nobody listens any more.
@@ -39,16 +39,12 @@ class Response(Protocol):
         """Names in lower case, in the order they came."""
         ...
 
-    async def read(self, timeout: float) -> bytes:
-        """The whole body.
+    async def next(self, timeout: float) -> bytes:
+        """The bytes that have come since, at least one; ``b""`` at the end of a complete body.
 
         Raises Timeout (phase ``stall``) when no byte comes for ``timeout`` seconds, Disconnected when the body is
         cut, ProtocolViolation over Limits.body.
         """
-        ...
-
-    async def next(self, timeout: float) -> bytes:
-        """The bytes that have come since, at least one; ``b""`` at the end of a complete body. Raises as ``read``."""
         ...
 
     def finish(self, within: float) -> None:

@@ -16,6 +16,7 @@ from gateway.testing.transport import Simulated
 from gateway.types import Endpoint, Timeouts, WireRequest
 from gateway.upstream.transport import Transport
 from tests.testing.asking import body, events
+from tests.transport.asking import pieces
 
 TEXT = " ".join(f"w{n}" for n in range(60))
 ENDPOINT = Endpoint("http", "simulated", 80, "POST", "/v1/chat/completions")
@@ -32,7 +33,7 @@ def simulated(script: Script | None = None) -> Simulated:
 
 async def taken(transport: Transport, asked: WireRequest) -> tuple[int, bytes]:
     response = await transport.send(asked, Timeouts())
-    return response.status, await response.read(30)
+    return response.status, await pieces(response, 30)
 
 
 async def test_it_answers_as_the_server_does() -> None:
@@ -46,7 +47,7 @@ async def test_it_answers_as_the_server_does() -> None:
 async def test_headers_are_lower_case_bytes_and_the_end_stays_the_end() -> None:
     response = await simulated().send(request(), Timeouts())
     assert response.headers[0] == (b"content-type", b"application/json")
-    assert await response.read(1)
+    assert await pieces(response, 1)
     assert [await response.next(1), await response.next(1)] == [b"", b""]
 
 

@@ -19,13 +19,14 @@ async def ask(transport: Transport, endpoint: Endpoint, body: bytes = b"{}", tim
     return await transport.send(WireRequest(endpoint, body), timeouts)
 
 
-async def stream(response: Response) -> AsyncIterator[bytes]:
-    while piece := await response.next(PATIENT.stall):
+async def stream(response: Response, stall_s: float = PATIENT.stall) -> AsyncIterator[bytes]:
+    while piece := await response.next(stall_s):
         yield piece
 
 
-async def pieces(response: Response) -> bytes:
-    return b"".join([piece async for piece in stream(response)])
+async def pieces(response: Response, stall_s: float = PATIENT.stall) -> bytes:
+    """The whole body."""
+    return b"".join([piece async for piece in stream(response, stall_s)])
 
 
 def limits(*, body: int) -> Limits:

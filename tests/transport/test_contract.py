@@ -31,7 +31,7 @@ async def test_an_answer_has_status_headers_and_the_whole_body(transport: Transp
 
     async with peer(script) as provider:
         response = await ask(transport, provider.endpoint(), b"abc")
-        body = await response.read(5.0)
+        body = await pieces(response)
     assert (response.status, body) == (418, b"cba")
     assert list(response.headers) == [(b"x-request-id", b"r1"), (b"content-length", b"3")]
 
@@ -42,7 +42,7 @@ async def test_the_request_arrives_whole_with_its_own_headers_beside_those_of_th
     async with peer(echo) as provider:
         request = WireRequest(provider.endpoint(target="/v1/a?b=%20c"), b"x" * 300_000, ((b"x-mine", b"1"),))
         response = await transport.send(request, PATIENT)
-        assert await response.read(5.0) == b"x" * 300_000
+        assert await pieces(response) == b"x" * 300_000
     first, *fields = provider.lines[0].heads[0].decode().lower().split("\r\n")
     assert first == "post /v1/a?b=%20c http/1.1"
     assert {
@@ -59,7 +59,7 @@ async def test_requests_one_after_the_other_share_a_connection(transport: Transp
     async with peer(echo) as provider:
         for i in range(5):
             response = await ask(transport, provider.endpoint(), b"%d" % i)
-            assert await (response.read(5.0) if i % 2 else pieces(response)) == b"%d" % i
+            assert await pieces(response) == b"%d" % i
             response.close()
         assert len(provider.lines) == 1
 
@@ -84,7 +84,7 @@ async def test_a_chunked_stream_is_handed_out_as_it_comes(transport: Transport) 
             words.append(piece)
             taken.set()
         assert words == [b"one", b"two", b"six"]
-        assert await (await ask(transport, provider.endpoint(), b"again")).read(5.0) == b"again"
+        assert await pieces(await ask(transport, provider.endpoint(), b"again")) == b"again"
         assert len(provider.lines) == 1
 
 
@@ -121,7 +121,7 @@ async def test_no_head_in_time_is_a_timeout_of_the_first_byte(transport: Transpo
 
 async def test_a_body_that_the_end_of_the_connection_ends_is_whole(transport: Transport) -> None:
     async with peer(Says(b"HTTP/1.1 200 OK\r\n\r\nto the", b" end", stay=False)) as provider:
-        assert await (await ask(transport, provider.endpoint())).read(5.0) == b"to the end"
+        assert await pieces(await ask(transport, provider.endpoint())) == b"to the end"
         assert await pieces(await ask(transport, provider.endpoint())) == b"to the end"
         assert len(provider.lines) == 2
 
@@ -130,13 +130,13 @@ async def test_a_body_that_the_end_of_the_connection_ends_is_whole(transport: Tr
 async def test_statuses_without_a_body_end_with_their_head(transport: Transport, status: bytes) -> None:
     async with peer(Says(b"HTTP/1.1 %b\r\nx: y\r\n\r\n" % status)) as provider:
         response = await ask(transport, provider.endpoint())
-        assert (response.status, await response.read(5.0)) == (int(status[:3]), b"")
+        assert (response.status, await pieces(response)) == (int(status[:3]), b"")
 
 
 async def test_a_redirect_is_an_answer_like_any_other(transport: Transport) -> None:
     async with peer(Says(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n")) as provider:
         response = await ask(transport, provider.endpoint())
-        assert (response.status, await response.read(5.0)) == (302, b"")
+        assert (response.status, await pieces(response)) == (302, b"")
         assert len(provider.lines) == 1
 
 
@@ -145,7 +145,7 @@ async def test_interim_answers_are_passed_over(transport: Transport) -> None:
     async with peer(Says(interim, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")) as provider:
         response = await ask(transport, provider.endpoint())
         assert (response.status, list(response.headers)) == (200, [(b"content-length", b"2")])
-        assert await response.read(5.0) == b"ok"
+        assert await pieces(response) == b"ok"
 
 
 SMALL = {
@@ -198,9 +198,7 @@ async def take_in_some_way(transport: Transport, endpoint: Endpoint, body: bytes
     for _ in range(dice.choice((0, 0, 1, 20))):
         await asyncio.sleep(0)
     way = dice.random()
-    if way < 0.4:
-        assert await response.read(5.0) == body
-    elif way < 0.8:
+    if way < 0.8:
         assert await pieces(response) == body
     elif way < 0.9:
         assert body.startswith(await response.next(5.0))
@@ -233,7 +231,7 @@ async def test_a_connection_is_used_again_only_when_the_body_was_taken(transport
         first = await ask(transport, provider.endpoint(), b"first")
         second = await ask(transport, provider.endpoint(), b"second")
         assert len(provider.lines) == 2
-        assert (await first.read(5.0), await second.read(5.0)) == (b"first", b"second")
+        assert (await pieces(first), await pieces(second)) == (b"first", b"second")
         third = await ask(transport, provider.endpoint(), b"third")
         assert len(provider.lines) == 2
         third.close()
@@ -246,7 +244,7 @@ async def test_an_answer_that_was_closed_early_is_never_whole(transport: Transpo
         response = await ask(transport, provider.endpoint(), b"body")
         response.close()
         with pytest.raises(Disconnected):
-            await response.read(5.0)
+            await pieces(response)
         with pytest.raises(Disconnected):
             await response.next(5.0)
 
@@ -257,7 +255,7 @@ async def test_an_answer_that_was_closed_early_is_never_whole(transport: Transpo
 async def test_a_connection_that_the_peer_will_close_is_not_used_again(transport: Transport, head: bytes) -> None:
     async with peer(Says(head + b"content-length: 2\r\n\r\nok")) as provider:
         for n in (1, 2):
-            assert await (await ask(transport, provider.endpoint())).read(5.0) == b"ok"
+            assert await pieces(await ask(transport, provider.endpoint())) == b"ok"
             await provider.until(lambda n=n: len(provider.closed) == n)  # type: ignore[misc]
         assert len(provider.lines) == 2
 
@@ -271,7 +269,7 @@ async def test_a_half_closed_connection_gives_its_answer_and_is_not_used_again(t
 
     async with peer(script) as provider:
         for n in (1, 2):
-            assert await (await ask(transport, provider.endpoint(), b"%d" % n)).read(5.0) == b"%d" % n
+            assert await pieces(await ask(transport, provider.endpoint(), b"%d" % n)) == b"%d" % n
         assert len(provider.lines) == 2
 
 
@@ -285,8 +283,8 @@ async def test_bytes_beyond_the_end_of_an_answer_end_the_connection(transport: T
         await echo(line)
 
     async with peer(script) as provider:
-        assert await (await ask(transport, provider.endpoint())).read(5.0) == b"ok"
-        assert await (await ask(transport, provider.endpoint())).read(5.0) == b"ok"
+        assert await pieces(await ask(transport, provider.endpoint())) == b"ok"
+        assert await pieces(await ask(transport, provider.endpoint())) == b"ok"
         assert len(provider.lines) == 2
 
 
@@ -298,7 +296,7 @@ async def test_bytes_on_an_idle_connection_are_nobodys_answer(transport: Transpo
 
     async with peer(script) as provider:
         for n in range(3):
-            assert await (await ask(transport, provider.endpoint(), b"%d" % n)).read(5.0) == b"%d" % n
+            assert await pieces(await ask(transport, provider.endpoint(), b"%d" % n)) == b"%d" % n
             await asyncio.sleep(0.01)
         assert len(provider.lines) == 3
 
@@ -309,7 +307,7 @@ async def test_idle_connections_that_the_peer_closed_are_not_used(transport: Tra
 
     async with peer(script) as provider:
         for n in range(3):
-            assert await (await ask(transport, provider.endpoint(), b"%d" % n)).read(5.0) == b"%d" % n
+            assert await pieces(await ask(transport, provider.endpoint(), b"%d" % n)) == b"%d" % n
             await provider.until(lambda n=n: len(provider.closed) == n + 1)  # type: ignore[misc]
         assert len(provider.lines) == 3
 
@@ -322,7 +320,7 @@ async def test_no_more_connections_than_the_cap_and_nobody_is_forgotten(transpor
         endpoint = provider.endpoint(cap=3)
 
         async def one(n: int) -> bytes:
-            return await (await ask(transport, endpoint, b"%d" % n)).read(5.0)
+            return await pieces(await ask(transport, endpoint, b"%d" % n))
 
         assert await asyncio.gather(*map(one, range(40))) == [b"%d" % n for n in range(40)]
         assert len(provider.lines) == 3
@@ -337,8 +335,8 @@ async def test_waiting_for_a_connection_is_bounded_by_the_time_to_connect(transp
         assert caught.value.phase == "connect"
         waiting = asyncio.create_task(ask(transport, endpoint, b"patient"))
         await asyncio.sleep(0.01)
-        assert await holder.read(5.0) == b"{}"
-        assert await (await waiting).read(5.0) == b"patient"
+        assert await pieces(holder) == b"{}"
+        assert await pieces(await waiting) == b"patient"
         assert len(provider.lines) == 1
 
 
@@ -351,7 +349,7 @@ async def test_who_leaves_the_queue_takes_no_place_with_him(transport: Transport
         first.cancel()
         await asyncio.sleep(0)
         holder.close()
-        assert await (await second).read(5.0) == b"second"
+        assert await pieces(await second) == b"second"
         assert first.cancelled()
 
 
@@ -382,7 +380,7 @@ async def test_a_used_connection_that_dies_before_it_answers_is_connect_failed(t
         await line.request()
 
     async with peer(script) as provider:
-        assert await (await ask(transport, provider.endpoint())).read(5.0) == b"{}"
+        assert await pieces(await ask(transport, provider.endpoint())) == b"{}"
         with pytest.raises(ConnectFailed):
             await ask(transport, provider.endpoint())
         assert len(provider.lines) == 1
@@ -407,7 +405,7 @@ async def test_the_end_within_a_body_is_disconnected(transport: Transport, frami
     async with peer(script) as provider:
         response = await ask(transport, provider.endpoint())
         with pytest.raises(Disconnected):
-            await response.read(5.0)
+            await pieces(response)
         response.close()
 
 
@@ -435,7 +433,7 @@ async def test_a_broken_chunk_is_a_protocol_violation(transport: Transport) -> N
     async with peer(Says(raw, b"zz\r\nnot a size\r\n")) as provider:
         response = await ask(transport, provider.endpoint())
         with pytest.raises(ProtocolViolation):
-            await response.read(5.0)
+            await pieces(response)
         await provider.until(lambda: len(provider.closed) == 1)
 
 
@@ -471,14 +469,8 @@ async def test_a_head_over_the_limits_is_a_protocol_violation(transport: Transpo
         await provider.until(lambda: len(provider.closed) == 1)
 
 
-async def taken(transport: Transport, endpoint: Endpoint, whole: bool) -> bytes:
-    response = await ask(transport, endpoint)
-    return await (response.read(5.0) if whole else pieces(response))
-
-
 @pytest.mark.parametrize("framing", ["length", "chunked", "eof"])
-@pytest.mark.parametrize("whole", [True, False], ids=["read", "next"])
-async def test_a_body_over_the_limit_is_a_protocol_violation(make: Maker, framing: str, whole: bool) -> None:
+async def test_a_body_over_the_limit_is_a_protocol_violation(make: Maker, framing: str) -> None:
     raw = {
         "length": b"content-length: 1001\r\n\r\n" + bytes(1001),
         "chunked": b"transfer-encoding: chunked\r\n\r\n" + b"64\r\n%b\r\n" % bytes(100) * 11 + b"0\r\n\r\n",
@@ -487,14 +479,14 @@ async def test_a_body_over_the_limit_is_a_protocol_violation(make: Maker, framin
     transport = make(limits=limits(body=1000))
     async with peer(Says(b"HTTP/1.1 200 OK\r\n" + raw)) as provider:
         with pytest.raises(ProtocolViolation, match="1000 B"):
-            await taken(transport, provider.endpoint(), whole)
+            await pieces(await ask(transport, provider.endpoint()))
         await provider.until(lambda: len(provider.closed) == 1)
 
 
 async def test_a_body_of_just_the_limit_is_whole(make: Maker) -> None:
     transport = make(limits=limits(body=1000))
     async with peer(echo) as provider:
-        assert await (await ask(transport, provider.endpoint(), bytes(1000))).read(5.0) == bytes(1000)
+        assert await pieces(await ask(transport, provider.endpoint(), bytes(1000))) == bytes(1000)
 
 
 @pytest.mark.parametrize("field", [(b"x", b"a\r\nevil: b"), (b"x\n", b"a"), (b"x", b"a\0"), (b"x", b"\x1b[2J")])
@@ -530,15 +522,13 @@ async def test_a_head_in_drips_does_not_stretch_the_time_for_it(transport: Trans
         assert caught.value.phase == "first_byte"
 
 
-@pytest.mark.parametrize("whole", [True, False], ids=["read", "next"])
-async def test_a_body_that_stops_is_a_timeout_of_stalling(transport: Transport, whole: bool) -> None:
+async def test_a_body_that_stops_is_a_timeout_of_stalling(transport: Transport) -> None:
     raw = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc"
     async with peer(Says(raw)) as provider:
         response = await ask(transport, provider.endpoint())
-        if not whole:
-            assert await response.next(5.0) == b"abc"
+        assert await response.next(5.0) == b"abc"
         with pytest.raises(Timeout) as caught:
-            await (response.read(0.05) if whole else response.next(0.05))
+            await response.next(0.05)
         assert caught.value.phase == "stall"
         await provider.until(lambda: len(provider.closed) == 1)
 
@@ -553,7 +543,7 @@ async def test_a_slow_body_that_never_stalls_is_read(transport: Transport) -> No
         await line.gone()
 
     async with peer(script) as provider:
-        assert await (await ask(transport, provider.endpoint())).read(0.4) == b"x" * 8
+        assert await pieces(await ask(transport, provider.endpoint()), 0.4) == b"x" * 8
 
 
 # --- leaving ----------------------------------------------------------------------------------------------------
@@ -581,11 +571,10 @@ async def test_leaving_before_the_head_closes_the_connection(transport: Transpor
         await leave(task, provider)
 
 
-@pytest.mark.parametrize("whole", [True, False], ids=["read", "next"])
-async def test_leaving_within_the_body_closes_the_connection(transport: Transport, whole: bool) -> None:
+async def test_leaving_within_the_body_closes_the_connection(transport: Transport) -> None:
     async with peer(Says(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n")) as provider:
         response = await ask(transport, provider.endpoint())
-        task = asyncio.create_task(response.read(5.0) if whole else response.next(5.0))
+        task = asyncio.create_task(pieces(response))
         await asyncio.sleep(0.01)
         await leave(task, provider)
         response.close()
@@ -603,7 +592,7 @@ async def test_leaving_at_any_moment_takes_no_place_with_it(transport: Transport
             if not task.cancelled():
                 task.result().close()
             if ticks % 2:
-                assert await (await ask(transport, endpoint, b"next")).read(5.0) == b"next"
+                assert await pieces(await ask(transport, endpoint, b"next")) == b"next"
         await provider.until(lambda: len(provider.lines) - len(provider.closed) <= 1)
 
 
@@ -624,7 +613,7 @@ async def test_closing_in_the_middle_of_a_stream_tells_the_provider(transport: T
 async def test_closing_the_transport_closes_every_connection(transport: Transport) -> None:
     async with peer(echo) as provider:
         idle, busy = [await ask(transport, provider.endpoint(), b"%d" % n) for n in range(2)]
-        await idle.read(5.0)
+        await pieces(idle)
         await transport.aclose()
         await provider.until(lambda: len(provider.closed) == 2)
         busy.close()
@@ -665,7 +654,7 @@ async def test_https_carries_json_and_streams_on_one_connection(
     transport = make(tls=trusting)
     async with peer(echo, tls=serving("localhost")) as provider:
         endpoint = provider.endpoint(host="localhost")
-        assert await (await ask(transport, endpoint, bytes(500_000))).read(5.0) == bytes(500_000)
+        assert await pieces(await ask(transport, endpoint, bytes(500_000))) == bytes(500_000)
         assert await pieces(await ask(transport, endpoint, bytes(500_000))) == bytes(500_000)
         assert len(provider.lines) == 1
 
@@ -708,7 +697,7 @@ async def test_a_tls_stream_cut_without_a_word_is_not_taken_for_its_end(
     async with peer(script, tls=serving("localhost")) as provider:
         response = await ask(make(tls=trusting), provider.endpoint(host="localhost"))
         with pytest.raises(Disconnected):
-            await response.read(5.0)
+            await pieces(response)
 
 
 async def test_leaving_a_tls_connection_closes_it(make: Maker, trusting: ssl.SSLContext, serving: Serving) -> None:
@@ -721,7 +710,7 @@ async def test_leaving_a_tls_connection_closes_it(make: Maker, trusting: ssl.SSL
 async def test_an_ipv6_address_is_reached_and_named_in_brackets(transport: Transport) -> None:
     try:
         async with peer(echo, host="::1") as provider:
-            assert await (await ask(transport, provider.endpoint(), b"six")).read(5.0) == b"six"
+            assert await pieces(await ask(transport, provider.endpoint(), b"six")) == b"six"
     except OSError as error:
         pytest.skip(f"this machine has no IPv6 loopback: {error}")
     assert b"\r\nhost: [::1]:%d\r\n" % provider.port in provider.lines[0].heads[0].lower()

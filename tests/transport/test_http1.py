@@ -39,7 +39,7 @@ async def test_a_small_request_goes_out_in_one_piece(transport: Http1) -> None:
         await line.answer(b"ok")
 
     async with peer(script) as provider:
-        assert await (await ask(transport, provider.endpoint(target="/a"), b"body")).read(5.0) == b"ok"
+        assert await pieces(await ask(transport, provider.endpoint(target="/a"), b"body")) == b"ok"
     assert provider.lines[0].heads == [
         b"POST /a HTTP/1.1\r\nhost: 127.0.0.1:%d\r\ncontent-type: application/json\r\nauthorization: Bearer k\r\n"
         b"accept-encoding: identity\r\ncontent-length: 4\r\n\r\nbody" % provider.port
@@ -48,7 +48,7 @@ async def test_a_small_request_goes_out_in_one_piece(transport: Http1) -> None:
 
 async def test_an_answer_that_is_all_there_is_read_without_a_pause(transport: Http1) -> None:
     async with peer(echo) as provider:
-        reading = (await ask(transport, provider.endpoint(), b"all")).read(5.0)
+        reading = pieces(await ask(transport, provider.endpoint(), b"all"))
         with pytest.raises(StopIteration) as ended:
             reading.send(None)
     assert ended.value.value == b"all"
@@ -71,7 +71,7 @@ async def test_an_answer_before_the_request_was_taken_in_is_seen_and_ends_the_co
 
     async with peer(script) as provider:
         response = await ask(transport, provider.endpoint(), bytes(20_000_000))
-        assert (response.status, await response.read(5.0)) == (413, b"too large")
+        assert (response.status, await pieces(response)) == (413, b"too large")
         await provider.until(lambda: len(provider.closed) == 1)
 
 
@@ -103,7 +103,7 @@ async def test_a_line_that_is_too_long_is_refused_before_it_ends(transport: Http
 async def test_what_an_interim_head_says_of_its_body_is_not_said_of_the_answer(transport: Http1) -> None:
     interim = b"HTTP/1.1 103 Early Hints\r\ncontent-length: 5\r\n\r\n"
     async with peer(Says(interim, b"HTTP/1.1 200 OK\r\n\r\nto the end", stay=False)) as provider:
-        assert await (await ask(transport, provider.endpoint())).read(5.0) == b"to the end"
+        assert await pieces(await ask(transport, provider.endpoint())) == b"to the end"
 
 
 async def test_bytes_that_come_before_a_whole_answer_was_taken_end_the_connection(transport: Http1) -> None:
@@ -116,7 +116,7 @@ async def test_bytes_that_come_before_a_whole_answer_was_taken_end_the_connectio
         for n in range(2):
             response = await ask(transport, provider.endpoint(), b"%d" % n)
             await asyncio.sleep(0.01)
-            assert await response.read(5.0) == b"%d" % n
+            assert await pieces(response) == b"%d" % n
         assert len(provider.lines) == 2
 
 
@@ -128,12 +128,12 @@ async def test_who_leaves_just_when_it_is_his_turn_passes_it_on(transport: Http1
         first, second = (asyncio.create_task(ask(transport, endpoint, word)) for word in (b"first", b"second"))
         await asyncio.sleep(0.01)
         if given == "a connection":
-            await holder.read(5.0)
+            await pieces(holder)
         else:
             holder.close()
         first.cancel()
-        assert await (await second).read(5.0) == b"second"
-        assert await (await ask(transport, endpoint, b"third")).read(5.0) == b"third"
+        assert await pieces(await second) == b"second"
+        assert await pieces(await ask(transport, endpoint, b"third")) == b"third"
         assert first.cancelled()
         assert len(provider.lines) == (1 if given == "a connection" else 2)
 
@@ -149,7 +149,7 @@ async def test_a_trailer_is_not_a_header_of_this_answer_nor_of_the_next(transpor
     async with peer(script) as provider:
         for body, header in ((b"a", (b"transfer-encoding", b"chunked")), (b"b", (b"content-length", b"1"))):
             response = await ask(transport, provider.endpoint(), b"b")
-            assert (await response.read(5.0), response.headers) == (body, [header])
+            assert (await pieces(response), response.headers) == (body, [header])
         assert len(provider.lines) == 1
 
 
@@ -164,9 +164,9 @@ async def test_the_connection_used_last_is_used_next(transport: Http1) -> None:
     async with peer(echo) as provider:
         answers = [await ask(transport, provider.endpoint(), b"%d" % n) for n in range(3)]
         for answer in answers:
-            await answer.read(5.0)
+            await pieces(answer)
         for _ in range(5):
-            await (await ask(transport, provider.endpoint())).read(5.0)
+            await pieces(await ask(transport, provider.endpoint()))
         assert [len(line.heads) for line in provider.lines] == [1, 1, 6]
 
 
@@ -174,9 +174,9 @@ async def test_an_idle_connection_is_closed_by_the_clock() -> None:
     transport = Http1(idle_s=0.05)
     async with peer(echo) as provider:
         old, new = [await ask(transport, provider.endpoint()) for _ in range(2)]
-        await old.read(5.0)
+        await pieces(old)
         await asyncio.sleep(0.03)
-        await new.read(5.0)
+        await pieces(new)
         await provider.until(lambda: len(provider.closed) == 2)
         assert provider.closed == provider.lines
         assert repr(transport) == f"<Http1: <Pool of {provider.endpoint().origin}: 0 open, 0 idle, 0 waiting>>"
@@ -190,7 +190,7 @@ async def test_what_is_unread_stays_near_the_high_water_mark(transport: Http1) -
         await asyncio.sleep(0.05)
         unread = int(re.findall(r"(\d+) B unread", repr(response))[0])
         assert HIGH_WATER < unread <= 2 * HIGH_WATER + 65536
-        assert await response.read(5.0) == bytes(30_000_000)
+        assert await pieces(response) == bytes(30_000_000)
 
 
 async def test_a_body_in_tiny_chunks_takes_little_more_memory_than_its_bytes(transport: Http1) -> None:
@@ -199,7 +199,7 @@ async def test_a_body_in_tiny_chunks_takes_little_more_memory_than_its_bytes(tra
         response = await ask(transport, provider.endpoint())
         tracemalloc.start()
         try:
-            assert await response.read(5.0) == b"xy" * 200_000
+            assert await pieces(response) == b"xy" * 200_000
             assert tracemalloc.get_traced_memory()[1] < 12_000_000
         finally:
             tracemalloc.stop()
@@ -211,9 +211,9 @@ async def test_an_answer_leaves_nothing_for_the_cycle_collector(transport: Http1
         gc.collect()
         gc.disable()
         try:
-            for n in range(20):
+            for _ in range(20):
                 response = await ask(transport, endpoint)
-                await (response.read(5.0) if n % 2 else pieces(response))
+                await pieces(response)
                 response.close()
             del response
             assert [o for o in gc.get_objects() if isinstance(o, Answer)] == []
@@ -228,7 +228,7 @@ async def test_heads_are_kept_for_as_many_endpoints_as_there_is_room(
     async with peer(echo) as provider:
         endpoints = [provider.endpoint(target=f"/{n}") for n in range(4)]
         for endpoint in endpoints * 2:
-            await (await ask(transport, endpoint)).read(5.0)
+            await pieces(await ask(transport, endpoint))
         targets = [head.split()[1] for head in provider.lines[0].heads]
     assert targets == [b"/0", b"/1", b"/2", b"/3"] * 2
     assert list(transport._prepared) == endpoints[2:]
@@ -273,7 +273,7 @@ async def test_the_authorities_of_the_system_are_trusted_and_http1_is_agreed_on(
     context.set_alpn_protocols(["h2", "http/1.1"])
     async with peer(echo, tls=context) as provider:
         response = await ask(transport, provider.endpoint(host="localhost"), b"trusted")
-        assert await response.read(5.0) == b"trusted"
+        assert await pieces(response) == b"trusted"
         agreed = provider.lines[0].writer.get_extra_info("ssl_object").selected_alpn_protocol()
     assert agreed == "http/1.1"
 
@@ -284,7 +284,7 @@ async def test_a_tls_stream_that_ends_with_a_word_is_whole(
     transport = Http1(ssl_context=trusting)
     async with peer(Says(b"HTTP/1.1 200 OK\r\n\r\nto the end", stay=False), tls=serving("localhost")) as provider:
         response = await ask(transport, provider.endpoint(host="localhost"))
-        assert await response.read(5.0) == b"to the end"
+        assert await pieces(response) == b"to the end"
     await transport.aclose()
 
 
@@ -292,7 +292,7 @@ async def test_no_secret_shows_itself(transport: Http1) -> None:
     async with peer(echo) as provider:
         response = await ask(transport, provider.endpoint(), b"secret")
         shown = f"{transport!r} {response!r}"
-        await response.read(5.0)
+        await pieces(response)
     assert "Bearer" not in shown
     assert "secret" not in shown
     with pytest.raises(ConnectFailed) as caught:
@@ -320,7 +320,7 @@ async def test_a_body_whose_end_lags_keeps_its_connection_when_it_was_finished(t
         answer.finish(5.0)
         ended.set()
         await provider.until(lambda: "1 idle" in repr(transport))
-        assert await (await ask(transport, provider.endpoint(), b"again")).read(1.0) == b"again"
+        assert await pieces(await ask(transport, provider.endpoint(), b"again")) == b"again"
         assert len(provider.lines) == 1
 
 

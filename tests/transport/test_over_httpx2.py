@@ -9,7 +9,7 @@ import pytest
 
 from gateway.types import Endpoint
 from gateway.upstream.over_httpx2 import OverHttpx2
-from tests.transport.asking import ask
+from tests.transport.asking import ask, pieces
 from tests.transport.conftest import PROXY_VARIABLES
 from tests.transport.peer import echo, peer
 
@@ -25,7 +25,7 @@ async def test_a_proxy_named_in_the_environment_is_used_when_it_may_be(
         monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.host}:{proxy.port}")
         transport = OverHttpx2(trust_env=trust)
         response = await ask(transport, provider.endpoint(target="/v1"), b"through")
-        assert await response.read(5.0) == b"through"
+        assert await pieces(response) == b"through"
         await transport.aclose()
         assert (len(proxy.lines), len(provider.lines)) == ((1, 0) if trust else (0, 1))
         if trust:
