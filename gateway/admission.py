@@ -47,6 +47,7 @@ class Admission:
         self.inflight = 0
         self.lag_s = 0.0
         self._to_shed = 0.0
+        self._standing = 0
         self.shed: dict[tuple[Reason, Priority], int] = {}
         self._clock = clock
         self._doors: Lines = {p: deque() for p in PRIORITIES}
@@ -68,7 +69,7 @@ class Admission:
         """Take a place if there is one at once. Raises Unavailable while the event loop cannot keep up."""
         if self.lag_s > self.rules.lag_s and self._has_to_shed(priority):
             raise self._turn_away("lag", priority)
-        if self.inflight >= self.rules.max_inflight or any(self._doors.values()):
+        if self.inflight >= self.rules.max_inflight or (self._standing and any(self._doors.values())):
             return False
         self.inflight += 1
         return True
@@ -98,6 +99,9 @@ class Admission:
 
     def leave(self) -> None:
         """Give a place up: the next in line has it, unless there are to be fewer places by now."""
+        if not self._standing:
+            self.inflight -= 1
+            return
         self._call(self._rooms)
         if self.inflight > self.rules.max_inflight or not self._call(self._doors):
             self.inflight -= 1
@@ -115,6 +119,7 @@ class Admission:
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         line = lines[priority]
         line.append(turn)
+        self._standing += 1
         try:
             async with asyncio.timeout(limit_s):
                 return await turn
@@ -125,6 +130,7 @@ class Admission:
                 self._pass_on(lines)
             raise
         finally:
+            self._standing -= 1
             if turn in line:
                 line.remove(turn)
 

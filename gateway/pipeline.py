@@ -39,12 +39,14 @@ class Live(Struct, frozen=True, eq=False):
 
     world: World
     targets: Mapping[str, Target]
+    policies: Mapping[str, Policy]
     classifier: Classifier
 
 
 def make_live(world: World, transports: Mapping[str, Transport]) -> Live:
     """Everything that is built once for a World rather than for a request."""
-    return Live(world, make_ready(world, transports), Classifier(world.intents))
+    policies = {route.name: route.policy for route in world.routes}
+    return Live(world, make_ready(world, transports), policies, Classifier(world.intents))
 
 
 class Conversation(Protocol):
@@ -187,7 +189,7 @@ class Pipeline:
         if not call.stream:
             answer = await run.json()
             story.status, story.delivered_at = 200, self._clock()
-            if _policy_of(decision, live.world).degrade_s is not None:
+            if live.policies.get(decision.route, DIRECT_POLICY).degrade_s is not None:
                 self._stale.keep(key_of(call, story.caller), answer.body, story.delivered_at)
             await conversation.answer(answer, story)
             return
@@ -214,7 +216,7 @@ class Pipeline:
         call, decision = story.call, story.decision
         if call is None or decision is None or conversation.started or not (error.status >= 500 or error.status == 429):
             return False
-        limit, now = _policy_of(decision, story.world).degrade_s, self._clock()
+        limit, now = self.live.policies.get(decision.route, DIRECT_POLICY).degrade_s, self._clock()
         found = self._stale.find(key_of(call, story.caller), limit, now) if limit is not None else None
         if found is None:
             return False
@@ -231,11 +233,6 @@ class Pipeline:
         now = self._clock()
         self._turn += 1
         return Snapshot(now, self.health.cooling(features, now), self.health.load(now), self._turn)
-
-
-def _policy_of(decision: Decision, world: World) -> Policy:
-    """The policy of the route that was decided on; one without any extras where there was none."""
-    return next((route.policy for route in world.routes if route.name == decision.route), DIRECT_POLICY)
 
 
 def admit(call: Call, caller: Caller, world: World) -> None:

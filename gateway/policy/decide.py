@@ -221,5 +221,6 @@ def _decision(
 
 
 def _spare_keys(names: tuple[str, ...], world: World) -> Spare:
-    keys = [(name, len(world.deployments[name].account.keys) - 1) for name in dict.fromkeys(names)]
-    return tuple([pair for pair in keys if pair[1] > 0])
+    deployments = world.deployments
+    spare = [(name, n) for name in names if (n := len(deployments[name].account.keys) - 1) > 0]
+    return tuple(dict.fromkeys(spare)) if spare else ()
