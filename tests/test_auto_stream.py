@@ -117,7 +117,7 @@ async def test_who_wants_a_whole_answer_has_the_patience_of_a_stream(fault: str,
         (record,) = await gateway.settled(1)
         assert response.status_code == 200
         assert [a.failure and a.failure.kind for a in record.attempts] == [kind, None]
-        assert record.overhead_s < 0.1
+        assert record.overhead_s < 0.3
 
 
 async def test_the_time_that_a_broken_answer_took_is_not_the_gateways_own() -> None:
@@ -199,20 +199,20 @@ async def test_a_client_that_leaves_ends_the_stream_that_its_answer_was_to_be_ma
         await received.over(1.0)
         (record,) = await gateway.settled(1)
         assert received.left_at is not None
-        assert received.left_at - left_at < 0.1
+        assert received.left_at - left_at < 0.5
         assert (record.outcome, record.attempts[0].cancelled, record.usage is not None) == ("cancelled", True, True)
 
 
 async def test_to_connect_and_to_wait_for_the_head_do_not_take_the_callers_time_twice() -> None:
     """The one connection that there may be is in use for a while; then the provider is silent."""
     async with streaming("upstream: {stream: as_client}", account="max_connections: 1") as (gateway, provider):
-        provider.script("a", Script(fault=Silence(0.2), times=1), Script(fault=Silence(5)))
+        provider.script("a", Script(fault=Silence(0.8), times=1), Script(fault=Silence(5)))
         first = asyncio.create_task(gateway.chat({**BODY, "model": "a"}))
         while not provider.requests:
             await asyncio.sleep(0.005)
         asked_at = time.monotonic()
-        response = await gateway.chat({**BODY, "model": "a"}, **{"x-request-timeout": "0.35"})
+        response = await gateway.chat({**BODY, "model": "a"}, **{"x-request-timeout": "1"})
         assert response.status_code == 504
-        assert 0.3 < time.monotonic() - asked_at < 0.5
+        assert 0.9 < time.monotonic() - asked_at < 1.6
         first.cancel()
         await asyncio.wait({first})

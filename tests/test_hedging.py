@@ -58,7 +58,7 @@ async def test_where_the_first_is_slow_the_second_serves_and_the_first_is_closed
         await slow.over()
         assert slow.left_at is not None
         assert quick.ended_at is not None
-        assert slow.left_at - quick.ended_at < 0.1
+        assert slow.left_at - quick.ended_at < 0.5
         assert "quick" in response.text
         assert (response.headers["x-gateway-routed-model"], response.headers["x-gateway-attempts"]) == ("b", "2")
         assert (record.outcome, record.deployment, tries(record)) == (
@@ -132,7 +132,7 @@ async def test_a_client_that_leaves_a_race_ends_both_tries() -> None:
         for received in provider.requests:
             await received.over()
             assert received.left_at is not None
-            assert received.left_at - left_at < 0.1
+            assert received.left_at - left_at < 0.5
         assert (record.outcome, tries(record)) == ("cancelled", [(1, "a", "cancelled"), (2, "b", "cancelled")])
         assert (under_way(gateway), gateway.app.admission.inflight) == (0, 0)
 
