@@ -15,11 +15,16 @@ help:  ## list the verbs
 run: $(RUN_STAMP)  ## start the gateway on 127.0.0.1:8080 with what it finds here, else with simulated models
 	@$(BIN)/signalbox demo --config config/minimal.yaml
 
+# What mostly waits, for Redis to fail over or for gateways to end, runs beside what mostly computes.
+WAITING := tests/state tests/test_command_line.py tests/test_figures.py tests/test_shutdown.py tests/test_wall.py
+
 test: $(TEST_STAMP)  ## check everything: style, types, structure, behaviour
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(WAITING) >$(VENV)/waiting.log 2>&1 & waiting=$$!; \
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(WAITING)); status=$$?; \
+	wait $$waiting || status=1; cat $(VENV)/waiting.log; exit $$status
 
 faults: $(RUN_STAMP)  ## put our own gateway before providers that fail in 31 ways, as streams and as JSON (a minute)
 	@$(BIN)/signalbox bench faults
