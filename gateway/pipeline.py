@@ -152,7 +152,7 @@ class Pipeline:
             story.error, story.status = error, error.status
             if isinstance(error, Unauthorized):
                 self._refused(error.code or "unauthorized")
-            if not await self._degrade(error, conversation, story):
+            if not await self._degrade(error, live, conversation, story):
                 await conversation.refuse(error, story)
         except asyncio.CancelledError:
             story.cancelled, story.status = True, 499
@@ -211,12 +211,12 @@ class Pipeline:
             if not only_full(decision) or not await self.admission.for_room(priority, until_at):
                 raise nothing_can(decision, asked.call, snapshot)
 
-    async def _degrade(self, error: GatewayError, conversation: Conversation, story: Story) -> bool:
+    async def _degrade(self, error: GatewayError, live: Live, conversation: Conversation, story: Story) -> bool:
         """Nothing could serve: hand out an earlier answer to the same request, where its route keeps any."""
         call, decision = story.call, story.decision
         if call is None or decision is None or conversation.started or not (error.status >= 500 or error.status == 429):
             return False
-        limit, now = self.live.policies.get(decision.route, DIRECT_POLICY).degrade_s, self._clock()
+        limit, now = live.policies.get(decision.route, DIRECT_POLICY).degrade_s, self._clock()
         found = self._stale.find(key_of(call, story.caller), limit, now) if limit is not None else None
         if found is None:
             return False

@@ -167,7 +167,7 @@ class Run:
         except asyncio.CancelledError:
             self._given_over(current)
             raise
-        except BaseException:
+        except Exception:
             current.over = True
             current.leave.left(self._clock())
             raise
