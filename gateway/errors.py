@@ -4,6 +4,7 @@ Read next: reliability/failures.py, the table that says what each kind of provid
 
     GatewayError            a request ends with this status and envelope
     ├── BadRequest          400  the body or a parameter is wrong
+    │   └── CannotSay            a member that the chosen provider has no words for, and that may not be dropped
     ├── Unauthorized        401  no key, or a wrong one
     ├── Forbidden           403  the key may not do this
     ├── NotFound            404  no such model, or no such address
@@ -105,6 +106,12 @@ class BadRequest(GatewayError):
     status = 400
     type = "invalid_request_error"
     code = "invalid_request"
+
+
+class CannotSay(BadRequest):
+    """A provider's protocol cannot express a member of the request, and to drop it would change its meaning."""
+
+    code = "unsupported_parameter"
 
 
 class Unauthorized(GatewayError):

@@ -89,8 +89,12 @@ class Conversation(Protocol):
         """The head of a stream."""
         ...
 
-    async def write(self, data: bytes) -> None:
-        """Whole events of a stream; waits while the client is slow."""
+    async def write(self, data: bytes, dialect: str) -> None:
+        """Whole events of a stream, canonical or the client's own; waits while the client is slow."""
+        ...
+
+    async def keep_alive(self) -> None:
+        """A sign of life in a stream that has nothing to say yet."""
         ...
 
     async def end(self, failure: Failure | None, story: Story) -> None:
@@ -190,7 +194,7 @@ class Pipeline:
             answer = await run.json()
             story.status, story.delivered_at = 200, self._clock()
             if live.policies.get(decision.route, DIRECT_POLICY).degrade_s is not None:
-                self._stale.keep(key_of(call, story.caller), answer.body, story.delivered_at)
+                self._stale.keep(key_of(call, story.caller), answer, story.delivered_at)
             await conversation.answer(answer, story)
             return
         story.broken = await run.stream(conversation)
@@ -218,14 +222,14 @@ class Pipeline:
             return False
         limit, now = live.policies.get(decision.route, DIRECT_POLICY).degrade_s, self._clock()
         found = self._stale.find(key_of(call, story.caller), limit, now) if limit is not None else None
-        if found is None:
+        if found is None or (call.stream and found[1].dialect != "openai"):
             return False
         story.stale_s, story.status, story.delivered_at = found[0], 200, now
         if not call.stream:
-            await conversation.answer(Answer(found[1], None, None, None, 0), story)
+            await conversation.answer(found[1], story)
             return True
         await conversation.begin(story)
-        await conversation.write(as_stream(found[1], usage=call.include_usage))
+        await conversation.write(as_stream(found[1].body, usage=call.include_usage), "openai")
         await conversation.end(None, story)
         return True
 

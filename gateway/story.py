@@ -61,6 +61,7 @@ class Story(Struct, eq=False):
     cancelled: bool = False
     stale_s: float | None = None
     passed_over: bool = False
+    dropped: tuple[str, ...] = ()
 
     def cost(self) -> int | None:
         """Micro-dollars of all attempts so far; None as soon as one that was charged has no known price."""
@@ -140,6 +141,8 @@ class Story(Struct, eq=False):
             simulated=serving.simulated if serving is not None else False,
             client=self.client,
             retry=self.retry,
+            dialect=call.dialect if call is not None else "openai",
+            dropped=self.dropped,
         )
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "Journal",
     "Key",
     "Match",
+    "Native",
     "Part",
     "Place",
     "Plan",
@@ -65,7 +66,7 @@ __all__ = [
 BYTES_PER_TOKEN: Final = 4
 
 Operation = Literal["chat"]
-Dialect = Literal["openai"]
+Dialect = Literal["openai", "anthropic"]
 
 
 class Secret:
@@ -146,7 +147,8 @@ class Deployment(Struct, frozen=True, eq=False):
     ``quality`` maps an intent label (or ``default``) to an expected quality in 0..1. ``price`` is None when it is
     unknown; an unknown price is never taken as zero. ``capabilities`` is None when nothing is known, which does
     not exclude the deployment from anything. ``prefill``: it goes on from the beginning of an answer;
-    ``reasoning``: it thinks before it answers, and is silent meanwhile.
+    ``reasoning``: it thinks before it answers, and is silent meanwhile; ``thinking`` is how it is told how much: by a
+    budget of tokens, by a level, or to adapt it to an effort. ``cannot`` names what its protocol has no words for.
     """
 
     name: str
@@ -159,6 +161,8 @@ class Deployment(Struct, frozen=True, eq=False):
     quality: Mapping[str, float] = {}
     prefill: bool = False
     reasoning: bool = False
+    thinking: Literal["none", "budget", "adaptive", "level"] | None = None
+    cannot: frozenset[str] = frozenset()
     weight: float = 1.0
     rpm: int | None = None
     tpm: int | None = None
@@ -379,11 +383,23 @@ class Caller(Struct, frozen=True):
     tags: Mapping[str, str] = {}
 
 
+class Native(Struct, frozen=True, eq=False):
+    """A request in the words of a client whose dialect is not the canonical one.
+
+    ``fields`` is its decoded body, ``headers`` what of its head is meant for the provider, names in lower case.
+    """
+
+    fields: Mapping[str, Any]
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
 class Call(Struct, frozen=True, eq=False):
     """One request as the client made it: what was judged is what is sent.
 
-    ``fields`` is the decoded body (unknown members kept); ``model`` is what the client named; ``include_usage``
-    says whether a streaming client asked for the usage chunk. ``deadline_at`` is the caller's own deadline.
+    ``fields`` is the decoded body in the canonical form, OpenAI's with what docs/translation.md adds to it (unknown
+    members kept); ``native`` is the body as it came, where the client's dialect is another. ``model`` is what the
+    client named; ``include_usage`` says whether a streaming client asked for the usage chunk. ``deadline_at`` is the
+    caller's own deadline.
     """
 
     id: str
@@ -397,6 +413,7 @@ class Call(Struct, frozen=True, eq=False):
     received_at: float
     tags: Mapping[str, str] = {}
     deadline_at: float | None = None
+    native: Native | None = None
 
 
 class Features(Struct, frozen=True, omit_defaults=True):
@@ -645,7 +662,8 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
 
     ``outcome`` is one of OUTCOMES. ``cost`` is the sum over all attempts in micro-dollars, None when a price was
     unknown. ``overhead_s`` is the time spent in the gateway itself: from the last byte of the request to the
-    first try, plus from the provider's first byte to ours.
+    first try, plus from the provider's first byte to ours. ``dropped`` names what of the request the provider that
+    served was not told, since it has no words for it.
     """
 
     id: str
@@ -676,6 +694,8 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
     simulated: bool = False
     client: str | None = None
     retry: int = 0
+    dialect: Dialect = "openai"
+    dropped: tuple[str, ...] = ()
     schema: int = 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.cache.stale import Stale
+from gateway.providers.protocol import Answer
 from gateway.testing.script import Script
 from tests.gateway import BODY, against
 
@@ -51,10 +52,11 @@ async def test_mistakes_of_the_client_are_told_and_routes_that_keep_nothing_hand
 
 def test_what_is_too_old_or_too_much_is_forgotten() -> None:
     kept = Stale(most=10)
-    kept.keep(b"a", b"12345", 100.0)
-    kept.keep(b"b", b"12345", 101.0)
-    assert kept.find(b"a", 60, 110.0) == (10.0, b"12345")
-    kept.keep(b"c", b"1", 112.0)
+    answer = Answer(b"12345", None, None, None, 0)
+    kept.keep(b"a", answer, 100.0)
+    kept.keep(b"b", answer, 101.0)
+    assert kept.find(b"a", 60, 110.0) == (10.0, answer)
+    kept.keep(b"c", Answer(b"1", None, None, None, 0), 112.0)
     assert kept.find(b"b", 60, 112.0) is None
     assert kept.find(b"a", 5, 112.0) is None
     assert repr(kept) == "1 answers kept, 1 of 10 bytes"

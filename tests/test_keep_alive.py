@@ -10,6 +10,7 @@ from typing import Any
 import openai
 import pytest
 
+from gateway.api.chat import KEEP_ALIVE
 from gateway.story import Story
 from gateway.testing.acts import Act, Send, Wait
 from gateway.testing.clock import HandWoundLoop
@@ -17,7 +18,7 @@ from gateway.testing.faults import InBandError
 from gateway.testing.prompt import Prompt
 from gateway.testing.script import Script
 from gateway.types import Cooling
-from gateway.upstream.delivery import KEEP_ALIVE, Delivery
+from gateway.upstream.delivery import Delivery
 from tests.gateway import BODY, against
 from tests.make import world
 
@@ -119,9 +120,12 @@ class SlowClient:
         self.got.append(b"head")
         self.started = True
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes, dialect: str) -> None:
         await self.gate.wait()
         self.got.append(data)
+
+    async def keep_alive(self) -> None:
+        await self.write(KEEP_ALIVE, "openai")
 
 
 def by_the_clock(play: Callable[[HandWoundLoop, SlowClient, Delivery], Awaitable[None]]) -> None:
@@ -143,7 +147,7 @@ def test_a_comment_goes_out_after_every_fifteen_silent_seconds_and_none_after_th
         await loop.turn(0.2)
         assert (client.got, delivery.begun, delivery.committed) == ([b"head", KEEP_ALIVE], True, False)
         await loop.turn(10)
-        await delivery.write(b"one")
+        await delivery.write(b"one", "openai")
         await loop.turn(14)
         assert client.got[2:] == [b"one"]
         await loop.turn(2)
@@ -158,7 +162,7 @@ def test_content_waits_for_a_comment_that_a_slow_client_has_not_taken_and_the_he
     async def play(loop: HandWoundLoop, client: SlowClient, delivery: Delivery) -> None:
         client.gate.clear()
         await loop.turn(16)
-        writing = loop.create_task(delivery.write(b"one"))
+        writing = loop.create_task(delivery.write(b"one", "openai"))
         await loop.turn(40)
         assert client.got == []
         client.gate.set()
@@ -171,7 +175,7 @@ def test_content_waits_for_a_comment_that_a_slow_client_has_not_taken_and_the_he
 def test_no_comment_goes_out_while_content_waits_for_a_slow_client() -> None:
     async def play(loop: HandWoundLoop, client: SlowClient, delivery: Delivery) -> None:
         client.gate.clear()
-        writing = loop.create_task(delivery.write(b"one"))
+        writing = loop.create_task(delivery.write(b"one", "openai"))
         await loop.turn(40)
         client.gate.set()
         await writing
@@ -199,7 +203,7 @@ def test_a_client_that_leaves_while_content_waits_behind_a_comment_ends_both() -
     async def play(loop: HandWoundLoop, client: SlowClient, delivery: Delivery) -> None:
         client.gate.clear()
         await loop.turn(16)
-        writing = loop.create_task(delivery.write(b"one"))
+        writing = loop.create_task(delivery.write(b"one", "openai"))
         await loop.turn(1)
         writing.cancel()
         await asyncio.wait({writing})

@@ -44,6 +44,7 @@ STREAM: Final = (
     (b"x-accel-buffering", b"no"),
 )
 DONE: Final = b"data: [DONE]\n\n"
+KEEP_ALIVE: Final = b": keep-alive\n\n"
 MAX_DEADLINE_S: Final = 3600.0
 #: Bytes a second that a body must bring, beyond the time that it has in any case.
 SLOWEST: Final = 1024
@@ -127,9 +128,13 @@ class Chat:
         await self._send({"type": "http.response.start", "status": 200, "headers": [*STREAM, *about(story)]})
         self.started = True
 
-    async def write(self, data: bytes) -> None:
-        """Send whole events."""
+    async def write(self, data: bytes, dialect: str) -> None:
+        """Send whole events. They are canonical, which is to say in this dialect."""
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def keep_alive(self) -> None:
+        """Send a comment, which clients skip."""
+        await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
 
     async def end(self, failure: Failure | None, story: Story) -> None:
         """Send the final figures and ``[DONE]``; or, where the stream broke off, an error event and neither."""

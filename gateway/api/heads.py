@@ -28,6 +28,8 @@ def about(story: Story) -> Headers:
     head.append((b"x-gateway-attempts", b"%d" % story.tries))
     if story.delivered_at is not None:
         head.append((b"x-gateway-overhead-ms", b"%.3f" % (story.overhead_s(story.delivered_at) * 1000)))
+    if story.dropped:
+        head.append((b"x-gateway-dropped", _ascii(", ".join(story.dropped))))
     if story.stale_s is not None:
         head.append((b"x-gateway-degraded", b"stale; age=%d" % story.stale_s))
     if story.call is not None and (story.error is not None or not story.call.stream):

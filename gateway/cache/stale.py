@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.providers.protocol import Answer
 from gateway.types import Call, Caller
 
 __all__ = ["Stale", "key_of"]
@@ -25,30 +26,30 @@ ASIDE: Final = frozenset({"stream", "stream_options", "user", "metadata", "store
 def key_of(call: Call, caller: Caller) -> bytes:
     """What answers are kept by."""
     fields = {name: value for name, value in call.fields.items() if name not in ASIDE}
-    return hashlib.sha256(msgspec.json.encode([caller.id, fields], order="deterministic")).digest()
+    return hashlib.sha256(msgspec.json.encode([caller.id, call.dialect, fields], order="deterministic")).digest()
 
 
 class Stale:
-    """Bodies of whole answers, the least recently used forgotten first. Times are monotonic seconds."""
+    """Whole answers, the least recently used forgotten first. Times are monotonic seconds."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._kept: OrderedDict[bytes, tuple[float, bytes]] = OrderedDict()
+        self._kept: OrderedDict[bytes, tuple[float, Answer]] = OrderedDict()
         self._size = 0
 
     def __repr__(self) -> str:
         return f"{len(self._kept)} answers kept, {self._size} of {self._most} bytes"
 
-    def keep(self, key: bytes, body: bytes, now: float) -> None:
+    def keep(self, key: bytes, answer: Answer, now: float) -> None:
         """Keep an answer in place of an earlier one."""
         self._forget(key)
-        self._kept[key] = (now, body)
-        self._size += len(body)
+        self._kept[key] = (now, answer)
+        self._size += len(answer.body)
         while self._size > self._most:
             self._forget(next(iter(self._kept)))
 
-    def find(self, key: bytes, max_age_s: float, now: float) -> tuple[float, bytes] | None:
-        """How old the answer is in seconds, and its body; None when there is none, or it is too old."""
+    def find(self, key: bytes, max_age_s: float, now: float) -> tuple[float, Answer] | None:
+        """How old the answer is in seconds, and it; None when there is none, or it is too old."""
         found = self._kept.get(key)
         if found is None:
             return None
@@ -60,4 +61,4 @@ class Stale:
 
     def _forget(self, key: bytes) -> None:
         if (known := self._kept.pop(key, None)) is not None:
-            self._size -= len(known[1])
+            self._size -= len(known[1].body)

@@ -94,6 +94,8 @@ def _timeouts(entry: TimeoutsEntry) -> Timeouts:
 
 def _deployment(name: str, entry: DeploymentEntry, account: Account) -> Deployment:
     known = facts(account.base_url, entry.model)
+    kind = kind_of(account.kind)
+    cannot = kind.cannot if kind is not None else frozenset()
     return Deployment(
         name=name,
         account=account,
@@ -105,6 +107,7 @@ def _deployment(name: str, entry: DeploymentEntry, account: Account) -> Deployme
         quality=dict(entry.quality),
         prefill=entry.prefill,
         reasoning=known.reasoning if entry.reasoning is None else entry.reasoning,
+        cannot=cannot,
         weight=entry.weight,
         rpm=entry.limits.rpm,
         tpm=entry.limits.tpm,

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from gateway import __version__
 from gateway.errors import Failure
 from gateway.providers.gather import Gather
-from gateway.providers.protocol import Answer, Headers
+from gateway.providers.protocol import Answer, Headers, Rendered
 from gateway.providers.repairs import Body, fitted
 from gateway.providers.rows import Row
 from gateway.providers.shapes import UNREADABLE, WHOLE, Choice, Message, Whole, answer_of
@@ -35,13 +35,15 @@ class OpenAI:
 
     __slots__ = ("row",)
 
+    dialect: Final = "openai"
+
     def __init__(self, row: Row) -> None:
         self.row = row
 
     def __repr__(self) -> str:
         return f"the OpenAI protocol as {self.row.kind} speaks it"
 
-    def endpoint(self, deployment: Deployment, key: Secret | None) -> Endpoint:
+    def endpoint(self, deployment: Deployment, key: Secret | None, *, stream: bool) -> Endpoint:
         """Where requests of this deployment go with this key. Raises ValueError for an address without a host."""
         return self._at("POST", self.row.path, deployment, key)
 
@@ -112,7 +114,7 @@ class OpenAI:
                 fields[name] = max(1, limit - len(text.encode()) // BYTES_PER_TOKEN)
         return replace(call, fields=fields)
 
-    def render(self, call: Call, deployment: Deployment, *, stream: bool | None = None) -> bytes:
+    def render(self, call: Call, deployment: Deployment, *, stream: bool | None = None) -> Rendered:
         """The client's body with this provider's model, names and stream options; unknown members stay.
 
         ``stream`` is what the gateway wants, whatever the client asked for; None is as the client asked.
@@ -133,7 +135,7 @@ class OpenAI:
             fields.pop("stream_options", None)
         elif stream:
             fields["stream_options"] = {**(fields.get("stream_options") or {}), "include_usage": True}
-        return msgspec.json.encode(fields)
+        return Rendered(msgspec.json.encode(fields))
 
     def parse(self, body: bytes, call: Call, deployment: Deployment) -> Answer | Failure:
         """A 2xx answer, untouched when it is valid, repaired when it is not; a Failure when it is none."""

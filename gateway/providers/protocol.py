@@ -1,6 +1,6 @@
 """The seams of a provider protocol: render, parse, feed, collect, fault. All of them pure: bytes in, values out.
 
-Read next: openai.py, the first protocol; rows.py, the providers that speak it.
+Read next: openai.py, the canonical protocol; foreign.py, what all others share; rows.py, the providers.
 
 A *protocol* is code, and there are few; a *provider* is a Row that names its protocol and what differs, and there
 are many. Embeddings come with their own operation and are not asked of a protocol that has none.
@@ -8,8 +8,9 @@ are many. Embeddings come with their own operation and are not asked of a protoc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
+from typing import Any
 from typing import Protocol as Interface
 
 from msgspec import Struct
@@ -17,13 +18,37 @@ from msgspec import Struct
 from gateway.errors import Failure
 from gateway.types import Call, Deployment, Endpoint, Secret, Usage
 
-__all__ = ["Answer", "Called", "Collect", "Feed", "Piece", "Protocol", "SoFar"]
+__all__ = ["Answer", "Called", "Collect", "Feed", "Kept", "Piece", "Protocol", "Rendered", "SoFar"]
 
 Headers = Sequence[tuple[bytes, bytes]]
 
 
+class Rendered(Struct, frozen=True):
+    """A request in a provider's words: its body, and the headers of this one request.
+
+    ``dropped`` names members of the client's request that the provider was not told, since it has no words for them and
+    the meaning is the same without: ``seed``, ``messages[].name``.
+    """
+
+    body: bytes
+    dropped: tuple[str, ...] = ()
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Kept(Struct, frozen=True):
+    """What an answer holds beside what canonical members can say: a provider's own blocks, by its protocol's name.
+
+    The provider wants them back in the next turn. ``calls`` are the ids of the tool calls, ``text`` is the text of the
+    same answer, by which they are found again when a client does not send them back itself.
+    """
+
+    content: Mapping[str, list[Any]]
+    calls: tuple[str, ...]
+    text: str
+
+
 class Answer(Struct, frozen=True):
-    """A whole answer, in the client's dialect and valid in it.
+    """A whole answer, valid in the dialect that it is in: canonical (``openai``), or the client's own.
 
     ``usage`` is None when the provider did not report any. ``output_bytes`` counts the text that was generated,
     for an estimate in that case. ``finish`` is the finish reason of the first choice.
@@ -34,14 +59,16 @@ class Answer(Struct, frozen=True):
     usage: Usage | None
     finish: str | None
     output_bytes: int
+    dialect: str = "openai"
+    kept: Kept | None = None
 
 
 class Piece(Struct):
     """What one read of a stream came to.
 
-    ``data`` is for the client, whole events only. ``content`` says that ``data`` holds content: text, reasoning,
-    refusal, a tool name or audio. ``done`` says that the stream is complete, with a finish reason seen.
-    ``failure`` ends the stream; ``data`` then holds what came before it.
+    ``data`` is for the client, whole events only, in the dialect of the Feed. ``content`` says that ``data`` holds
+    content: text, reasoning, refusal, a tool name or audio. ``done`` says that the stream is complete, with a finish
+    reason seen. ``failure`` ends the stream; ``data`` then holds what came before it.
     """
 
     data: bytes = b""
@@ -76,6 +103,16 @@ class SoFar(Struct, frozen=True):
 
 class Feed(Interface):
     """One stream being read. It holds what is not yet a whole event, and what the answer came to so far."""
+
+    @property
+    def dialect(self) -> str:
+        """In whose words its pieces are: canonical (``openai``), or the client's own."""
+        ...
+
+    @property
+    def kept(self) -> Kept | None:
+        """What of the answer so far canonical members cannot say, None when nothing."""
+        ...
 
     @property
     def usage(self) -> Usage | None:
@@ -138,6 +175,11 @@ class Protocol(Interface):
     """A wire protocol that providers speak."""
 
     @property
+    def dialect(self) -> str:
+        """Its name. Requests of clients that speak it too go through as they came."""
+        ...
+
+    @property
     def aggregates(self) -> bool:
         """Whether streams of this provider say all that its whole answers do, so that ``collect`` loses nothing.
 
@@ -145,8 +187,11 @@ class Protocol(Interface):
         """
         ...
 
-    def endpoint(self, deployment: Deployment, key: Secret | None) -> Endpoint:
-        """Where requests of this deployment go with this key. Made once for each and kept by the caller."""
+    def endpoint(self, deployment: Deployment, key: Secret | None, *, stream: bool) -> Endpoint:
+        """Where requests of this deployment go with this key. Made once for each and kept by the caller.
+
+        The same one for streams and whole answers where nothing in it differs.
+        """
         ...
 
     def models(self, deployment: Deployment, key: Secret | None) -> Endpoint:
@@ -157,10 +202,11 @@ class Protocol(Interface):
         """The call that asks for the rest of an answer that begins with this text."""
         ...
 
-    def render(self, call: Call, deployment: Deployment, *, stream: bool | None = None) -> bytes:
-        """The request body in the provider's words.
+    def render(self, call: Call, deployment: Deployment, *, stream: bool | None = None) -> Rendered:
+        """The request in the provider's words.
 
-        ``stream`` says whether a stream is asked for, with its usage; None is as the client asked.
+        ``stream`` says whether a stream is asked for, with its usage; None is as the client asked. Raises CannotSay
+        where there are no words and the meaning would change without them.
         """
         ...
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import Failure
-from gateway.providers.protocol import Called, Feed, Piece, SoFar
+from gateway.providers.protocol import Called, Feed, Kept, Piece, SoFar
 from gateway.types import Usage
 
 __all__ = ["Resumed"]
@@ -42,6 +42,15 @@ class Resumed:
         self._arguments = [0] * len(known.calls)  # and of the known arguments of each call, after its name
         self._said: list[str] = []
         self._calls: list[Called] = []
+
+    @property
+    def dialect(self) -> str:
+        return self._feed.dialect
+
+    @property
+    def kept(self) -> Kept | None:
+        """Nothing: what the provider would want back belongs to a turn that it has only a part of."""
+        return None
 
     @property
     def usage(self) -> Usage | None:

@@ -21,6 +21,7 @@ class Row(Struct, frozen=True, kw_only=True, eq=False):
     """A provider. ``base_url`` is its public address, None where every account has one of its own.
 
     ``env`` names the variable that its key is usually kept in; ``key_required`` says that nothing works without.
+    ``cannot`` names the needs of requests (intent/features.py) that its protocol has no words for.
     ``path`` follows the base address; ``per_deployment`` is the path before it where the model stands in the address.
     ``include_usage``: it knows ``stream_options``, and reports usage in a stream only when asked to.
     ``rename`` and ``drop`` are members of requests that it calls otherwise, or refuses.
@@ -37,7 +38,8 @@ class Row(Struct, frozen=True, kw_only=True, eq=False):
     company: str | None = None
     env: str | None = None
     key_required: bool = True
-    protocol: Literal["openai"] = "openai"
+    protocol: Literal["openai", "anthropic", "google", "bedrock"] = "openai"
+    cannot: frozenset[str] = frozenset()
     auth: Literal["bearer", "api-key"] = "bearer"
     path: str = "/chat/completions"
     per_deployment: str | None = None

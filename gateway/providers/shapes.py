@@ -31,6 +31,7 @@ __all__ = [
     "answer_of",
     "content_of",
     "size_of",
+    "usage_as",
     "usage_of",
 ]
 
@@ -205,6 +206,20 @@ def usage_of(tokens: Tokens) -> Usage:
         cache_write=prompt.cache_write_tokens if prompt else 0,
         reasoning=reasoning,
     )
+
+
+def usage_as(usage: Usage) -> dict[str, Any]:
+    """Tokens in OpenAI's words: the other way round."""
+    cached = {"cached_tokens": usage.cached_input}
+    if usage.cache_write:
+        cached["cache_write_tokens"] = usage.cache_write
+    return {
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.input + usage.output,
+        "prompt_tokens_details": cached,
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+    }
 
 
 def size_of(text: str) -> int:

@@ -25,7 +25,7 @@ from gateway.reliability.failures import classify
 from gateway.reliability.said import said
 from gateway.types import Call, Deployment, Usage
 
-__all__ = ["Sink", "Stream", "as_stream"]
+__all__ = ["Sink", "Stream", "as_stream", "framed"]
 
 DONE: Final = b"[DONE]"
 BEFORE: Final = b"data: "
@@ -69,6 +69,9 @@ class Stream:
         "skipped",
         "usage",
     )
+
+    dialect: Final = "openai"
+    kept: Final = None
 
     def __init__(self, row: Row, call: Call, deployment: Deployment, sink: Sink | None = None) -> None:
         self.usage: Usage | None = None

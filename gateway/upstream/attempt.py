@@ -15,7 +15,7 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.errors import Failure, Timeout, TransportError
+from gateway.errors import CannotSay, Failure, Timeout, TransportError
 from gateway.providers.protocol import Answer, Feed
 from gateway.providers.streamable import streamable
 from gateway.reliability.attempts import Start
@@ -48,7 +48,8 @@ REQUEST_IDS: Final = frozenset(
 class Current(Struct, eq=False):
     """One try while it runs. Times are monotonic seconds. ``call`` is what it asks where that is not the client's.
 
-    ``over``: its leave has been ended. ``rescue`` is the way in which it goes on with a broken stream, if it does.
+    ``over``: its leave has been ended. ``dropped`` names what its provider has no words for. ``rescue`` is the way in
+    which it goes on with a broken stream, if it does.
     """
 
     start: Start
@@ -61,6 +62,7 @@ class Current(Struct, eq=False):
     request_id: str | None = None
     call: Call | None = None
     over: bool = False
+    dropped: tuple[str, ...] = ()
     rescue: Literal["continue", "splice"] | None = None
 
 
@@ -84,6 +86,7 @@ class Trial:
         self._clock = clock
         self._deadline_at = deadline_at
         self._from_streams = auto and not call.stream and streamable(call)
+        self._native = call.dialect if call.native is not None else None
         self._won = won
 
     async def whole(self, current: Current) -> Answer | Failure:
@@ -92,6 +95,8 @@ class Trial:
             return await (self._collected(current) if self._may_stream(current) else self._in_one(current))
         except TransportError as error:
             return self._meaning(error, current)
+        except CannotSay as error:
+            return unspoken(error)
 
     async def relay(self, current: Current, delivery: Delivery, rescue: Rescue) -> Failure | None:
         """A stream, handed on as it comes; None when it is complete."""
@@ -99,6 +104,8 @@ class Trial:
             return await self._relayed(current, delivery, rescue)
         except TransportError as error:
             return self._meaning(error, current)
+        except CannotSay as error:
+            return unspoken(error)
 
     # --- the ways of answering ----------------------------------------------------------------------------------
 
@@ -201,7 +208,7 @@ class Trial:
                 if piece.data:
                     held.append(piece.data)
                 if held and current.first_at is not None:
-                    await delivery.write(b"".join(held) if len(held) > 1 else held[0])
+                    await delivery.write(b"".join(held) if len(held) > 1 else held[0], feed.dialect)
                     held.clear()
             if piece.failure is not None or piece.done:
                 return piece.failure
@@ -217,7 +224,12 @@ class Trial:
 
     def _may_stream(self, current: Current) -> bool:
         target = current.target
-        return self._from_streams and target.protocol.aggregates and self._care.streams(target.deployment)
+        return (
+            self._from_streams
+            and target.protocol.aggregates
+            and target.protocol.dialect != self._native
+            and self._care.streams(target.deployment)
+        )
 
     def _first_token_s(self, current: Current) -> float:
         deployment = current.target.deployment
@@ -230,9 +242,12 @@ class Trial:
 
     async def _send(self, current: Current, first_byte_s: float, *, stream: bool | None) -> Response:
         target = current.target
-        endpoint = target.endpoints[current.leave.key]
-        body = target.protocol.render(current.call or self._call, target.deployment, stream=stream)
-        response = await self._sent(current, WireRequest(endpoint, body), first_byte_s)
+        call = current.call or self._call
+        streams = call.stream if stream is None else stream
+        endpoint = (target.streams if streams else target.endpoints)[current.leave.key]
+        rendered = target.protocol.render(call, target.deployment, stream=stream)
+        current.dropped = rendered.dropped
+        response = await self._sent(current, WireRequest(endpoint, rendered.body, rendered.headers), first_byte_s)
         current.status = response.status
         headers = response.headers
         current.leave.answered(headers, self._clock())
@@ -292,6 +307,11 @@ def _bounded(usual: Timeouts, first_byte_s: float, left: float) -> Timeouts:
     if left >= usual.connect + first_byte_s and first_byte_s == usual.first_byte:
         return usual
     return replace(usual, connect=min(usual.connect, left), first_byte=min(first_byte_s, left))
+
+
+def unspoken(error: CannotSay) -> Failure:
+    """What cannot be said to a provider is refused as the provider would have."""
+    return Failure("client", error.message, status=error.status, type=error.type, code=error.code, param=error.param)
 
 
 def refuses_to_stream(failure: Failure) -> bool:

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from gateway.story import Story
 
 __all__ = ["Client", "Delivery"]
-
-KEEP_ALIVE: Final = b": keep-alive\n\n"
 
 
 class Client(Protocol):
@@ -30,8 +28,12 @@ class Client(Protocol):
         """Send the head."""
         ...
 
-    async def write(self, data: bytes) -> None:
-        """Whole events, or a comment."""
+    async def write(self, data: bytes, dialect: str) -> None:
+        """Whole events, in the words of this dialect."""
+        ...
+
+    async def keep_alive(self) -> None:
+        """A sign of life that says nothing."""
         ...
 
 
@@ -64,7 +66,7 @@ class Delivery:
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(keep_alive_s, self._wake)
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes, dialect: str) -> None:
         """Whole events: with the first content of an answer all that came before it, then more of it."""
         if self._comment is not None:
             await self._comment
@@ -75,7 +77,7 @@ class Delivery:
                 self.committed = True
                 self._story.delivered_at = self._written_at
                 await self._begin()
-            await self._client.write(data)
+            await self._client.write(data, dialect)
         finally:
             self._writing = False
 
@@ -99,7 +101,7 @@ class Delivery:
         try:
             self._written_at = self._clock()
             await self._begin()
-            await self._client.write(KEEP_ALIVE)
+            await self._client.keep_alive()
         finally:
             self._comment = None
 

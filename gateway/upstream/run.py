@@ -186,6 +186,7 @@ class Run:
     def _won(self, winner: Current) -> None:
         """The first content has come."""
         self._story.serving = winner.target.deployment
+        self._story.dropped = winner.dropped
         if self._race is not None:
             self._race.won(winner)
 

@@ -17,13 +17,15 @@ __all__ = ["Target", "make_ready"]
 class Target(Struct, frozen=True, eq=False):
     """A deployment and all that a call to it needs.
 
-    ``endpoints`` has one for each key of the account, at least one; ``models`` is where it lists its models.
+    ``endpoints`` has one for each key of the account, at least one, and ``streams`` those for streams;
+    ``models`` is where it lists its models.
     """
 
     deployment: Deployment
     protocol: Protocol
     transport: Transport
     endpoints: tuple[Endpoint, ...]
+    streams: tuple[Endpoint, ...]
     models: Endpoint
 
 
@@ -40,6 +42,7 @@ def _target(deployment: Deployment, transports: Mapping[str, Transport]) -> Targ
         deployment=deployment,
         protocol=protocol,
         transport=transports[account.transport],
-        endpoints=tuple([protocol.endpoint(deployment, key) for key in keys]),
+        endpoints=tuple([protocol.endpoint(deployment, key, stream=False) for key in keys]),
+        streams=tuple([protocol.endpoint(deployment, key, stream=True) for key in keys]),
         models=protocol.models(deployment, keys[0]),
     )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway import __version__
 from gateway.errors import Failure
-from gateway.providers.protocol import Answer, Protocol
+from gateway.providers.protocol import Answer, Protocol, Rendered
 from gateway.providers.registry import ROWS, protocol_of
 from gateway.types import Account, Deployment, Secret, Usage
 from tests import make
@@ -55,7 +55,7 @@ def test_an_unknown_kind_is_a_key_error() -> None:
 
 @every
 def test_the_key_is_in_exactly_one_header_and_in_no_repr(kind: str) -> None:
-    endpoint = protocol_of(kind).endpoint(target(kind), Secret("s3cret"))
+    endpoint = protocol_of(kind).endpoint(target(kind), Secret("s3cret"), stream=False)
     headers = dict(endpoint.headers)
     assert [name for name, value in headers.items() if b"s3cret" in value] in ([b"authorization"], [b"api-key"])
     assert headers[b"content-type"] == b"application/json"
@@ -63,7 +63,7 @@ def test_the_key_is_in_exactly_one_header_and_in_no_repr(kind: str) -> None:
     assert headers[b"user-agent"] == f"signalbox/{__version__}".encode()
     assert all(name == name.lower() for name in headers)
     assert endpoint.method == "POST"
-    assert b"s3cret" not in dict(protocol_of(kind).endpoint(target(kind), None).headers).values()
+    assert b"s3cret" not in dict(protocol_of(kind).endpoint(target(kind), None, stream=False).headers).values()
 
 
 @pytest.mark.parametrize(
@@ -113,20 +113,20 @@ def test_the_key_is_in_exactly_one_header_and_in_no_repr(kind: str) -> None:
     ],
 )
 def test_the_address_follows_the_account(kind: str, base: str, version: str | None, origin: str, path: str) -> None:
-    endpoint = protocol_of(kind).endpoint(target(kind, base_url=base, api_version=version), None)
+    endpoint = protocol_of(kind).endpoint(target(kind, base_url=base, api_version=version), None, stream=False)
     assert (endpoint.origin, endpoint.target) == (origin, path)
 
 
 def test_headers_of_the_account_come_last_and_win() -> None:
     more = (("X-Team", "a"), ("User-Agent", "mine"))
-    headers = dict(protocol_of("openai").endpoint(target("openai", headers=more), None).headers)
+    headers = dict(protocol_of("openai").endpoint(target("openai", headers=more), None, stream=False).headers)
     assert (headers[b"x-team"], headers[b"user-agent"]) == (b"a", b"mine")
 
 
 @pytest.mark.parametrize("base", ["", "ftp://h.test", "h.test/v1", "https://"])
 def test_an_address_that_is_none_is_named(base: str) -> None:
     with pytest.raises(ValueError, match="account acc"):
-        protocol_of("openai_compatible").endpoint(target("openai_compatible", base_url=base), None)
+        protocol_of("openai_compatible").endpoint(target("openai_compatible", base_url=base), None, stream=False)
 
 
 # --- render -----------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_unknown_members_survive_and_the_callers_body_is_not_touched(kind: str) 
     fields = {"stream": True, "x_unknown": {"deep": [1, None, "é"]}, "stream_options": {"extra": 1}, "temperature": 0.5}
     call = make.call("hi", fields=fields)
     before = json.dumps(call.fields)
-    sent = json.loads(protocol_of(kind).render(call, target(kind)))
+    sent = said(protocol_of(kind).render(call, target(kind)))
     assert json.dumps(call.fields) == before
     assert (sent["model"], sent["x_unknown"], sent["temperature"]) == ("some/model", fields["x_unknown"], 0.5)
     assert sent["messages"] == call.fields["messages"]
@@ -149,7 +149,7 @@ def test_unknown_members_survive_and_the_callers_body_is_not_touched(kind: str) 
 
 @every
 def test_a_call_that_is_no_stream_asks_for_no_stream_options(kind: str) -> None:
-    assert "stream_options" not in json.loads(protocol_of(kind).render(make.call(), target(kind)))
+    assert "stream_options" not in said(protocol_of(kind).render(make.call(), target(kind)))
 
 
 @every
@@ -157,9 +157,9 @@ def test_a_stream_is_asked_for_with_its_usage_though_the_client_wants_json(kind:
     for fields in ({}, {"stream": False}, {"stream": None}):
         call = make.call(fields=fields)
         before = json.dumps(call.fields)
-        sent = json.loads(protocol_of(kind).render(call, target(kind), stream=True))
+        sent = said(protocol_of(kind).render(call, target(kind), stream=True))
         assert json.dumps(call.fields) == before
-        as_asked = json.loads(protocol_of(kind).render(make.call(fields={"stream": True}), target(kind)))
+        as_asked = said(protocol_of(kind).render(make.call(fields={"stream": True}), target(kind)))
         assert sent == as_asked
         assert sent["stream"] is True
         assert sent.get("stream_options") == ({"include_usage": True} if ROWS[kind].include_usage else None)
@@ -168,7 +168,7 @@ def test_a_stream_is_asked_for_with_its_usage_though_the_client_wants_json(kind:
 @every
 def test_json_is_asked_for_though_the_client_wants_a_stream(kind: str) -> None:
     call = make.call(fields={"stream": True, "stream_options": {"include_usage": True}})
-    sent = json.loads(protocol_of(kind).render(call, target(kind), stream=False))
+    sent = said(protocol_of(kind).render(call, target(kind), stream=False))
     assert (sent["stream"], sent.get("stream_options")) == (False, None)
     assert protocol_of(kind).render(call, target(kind), stream=True) == protocol_of(kind).render(call, target(kind))
 
@@ -177,14 +177,19 @@ def test_json_is_asked_for_though_the_client_wants_a_stream(kind: str) -> None:
 def test_members_go_by_the_providers_names(kind: str) -> None:
     row = ROWS[kind]
     fields = {old: number for number, (old, _) in enumerate(row.rename)} | dict.fromkeys(row.drop, 1)
-    sent = json.loads(protocol_of(kind).render(make.call(fields=fields), target(kind)))
+    sent = said(protocol_of(kind).render(make.call(fields=fields), target(kind)))
     assert {new: sent.get(new) for _, new in row.rename} == {new: n for n, (_, new) in enumerate(row.rename)}
     assert not (set(fields) - {new for _, new in row.rename}) & set(sent)
 
 
 def test_a_name_of_the_providers_own_is_not_overwritten() -> None:
     call = make.call(fields={"max_completion_tokens": 5, "max_tokens": 7})
-    assert json.loads(protocol_of("mistral").render(call, target("mistral")))["max_tokens"] == 7
+    assert said(protocol_of("mistral").render(call, target("mistral")))["max_tokens"] == 7
+
+
+def said(rendered: Rendered) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(rendered.body)
+    return found
 
 
 # --- parse ------------------------------------------------------------------------------------------------------
