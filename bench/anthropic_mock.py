@@ -22,7 +22,7 @@ def event(kind: str, **members: Any) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-MESSAGE: Final = {
+MESSAGE: Final[dict[str, Any]] = {
     "id": "msg_01XFDUDYJgAACzvnptvVoYEL",
     "type": "message",
     "role": "assistant",

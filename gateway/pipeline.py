@@ -93,6 +93,10 @@ class Conversation(Protocol):
         """Whole events of a stream, canonical or the client's own; waits while the client is slow."""
         ...
 
+    def push(self, data: bytes, dialect: str) -> bool:
+        """As ``write``, at once; False, and nothing done, where the client is slow."""
+        ...
+
     async def keep_alive(self) -> None:
         """A sign of life in a stream that has nothing to say yet."""
         ...

@@ -124,6 +124,9 @@ class SlowClient:
         await self.gate.wait()
         self.got.append(data)
 
+    def push(self, data: bytes, dialect: str) -> bool:
+        return False
+
     async def keep_alive(self) -> None:
         await self.write(KEEP_ALIVE, "openai")
 

@@ -15,7 +15,7 @@ import msgspec
 from gateway.admission import Priority
 from gateway.api.body import judge, tags_of
 from gateway.api.heads import about, about_error
-from gateway.api.protocol import WHOLE
+from gateway.api.protocol import PUSH, WHOLE
 from gateway.errors import (
     BadRequest,
     Failure,
@@ -53,7 +53,7 @@ SLOWEST: Final = 1024
 class Chat:
     """One request. Its steps are those of pipeline.Conversation."""
 
-    __slots__ = ("_headers", "_receive", "_send", "_whole", "credential", "id", "received_at", "started")
+    __slots__ = ("_headers", "_push", "_receive", "_send", "_whole", "credential", "id", "received_at", "started")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, id: str, received_at: float) -> None:
         self.id = id
@@ -62,6 +62,8 @@ class Chat:
         self._receive = receive
         self._send = send
         self._whole = WHOLE in scope
+        # Taken out of the scope, which the cycle that it leads to holds.
+        self._push: Callable[[bytes], bool] | None = scope.pop(PUSH, None)
         self.credential = credential(self._headers)
         self.started = False
 
@@ -131,6 +133,10 @@ class Chat:
     async def write(self, data: bytes, dialect: str) -> None:
         """Send whole events. They are canonical, which is to say in this dialect."""
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    def push(self, data: bytes, dialect: str) -> bool:
+        """Send whole events at once, where the server can."""
+        return self._push is not None and (not data or self._push(data))
 
     async def keep_alive(self) -> None:
         """Send a comment, which clients skip."""

@@ -31,6 +31,13 @@ class Cycle(RequestResponseCycle):
         else:
             self._body(message.get("body", b""), more=message.get("more_body", False))
 
+    def push(self, body: bytes) -> bool:
+        """More of a body that has begun, at once. False, and nothing done, where the client is slow or has left."""
+        if self.flow.write_paused or self.disconnected or self._head is not None or not self.response_started:
+            return False
+        self._body(body, more=True)
+        return True
+
     def _start(self, message: Any) -> None:
         """Make the head. It waits for the body, so that both leave together."""
         if self.response_started:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.api.chat import Chat, Receive, Scope, Send
-from gateway.api.protocol import LEAVE
+from gateway.api.protocol import LEAVE, PUSH
 from gateway.errors import envelope
 from gateway.pipeline import Pipeline
 
@@ -54,6 +54,7 @@ class Edge:
         if scope["type"] == "http" and scope["path"] in CHAT and scope["method"] == "POST":
             await self._chat(scope, receive, send)
         else:
+            scope.pop(PUSH, None)
             await self._rest(scope, receive, send)  # type: ignore[misc]
 
     async def _chat(self, scope: Scope, receive: Receive, send: Send) -> None:

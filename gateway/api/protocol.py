@@ -25,10 +25,12 @@ from uvicorn.server import ServerState
 from gateway.api.cycle import Cycle
 from gateway.errors import envelope
 
-__all__ = ["LEAVE", "WHOLE", "ClientProtocol", "Clients"]
+__all__ = ["LEAVE", "PUSH", "WHOLE", "ClientProtocol", "Clients"]
 
 #: Where a handler puts, in its scope, what is to be called when its client leaves.
 LEAVE: Final = "gateway.leave"
+#: In the scope: sends more of a body that has begun at once, or gives False where the client is slow or gone.
+PUSH: Final = "gateway.push"
 #: In the scope of a request whose body is here, so that nothing need be timed.
 WHOLE: Final = "gateway.whole"
 
@@ -155,6 +157,7 @@ class ClientProtocol(HttpToolsProtocol):
             and not self.server_state.moving_on,
             on_response=self.on_response_complete,
         )
+        scope[PUSH] = self.cycle.push
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)
         else:

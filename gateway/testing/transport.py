@@ -136,6 +136,13 @@ class SimulatedResponse:
             return True
         raise broken(self._origin)
 
+    async def flow(self, take: Callable[[bytes], bool], timeout: float, within: float) -> None:
+        """As Response.flow."""
+        loop = asyncio.get_running_loop()
+        last = loop.time() + within - timeout
+        while loop.time() < last and (data := await self.next(timeout)) and take(data):
+            pass
+
     def finish(self, within: float) -> None:
         """As Response.finish."""
         self.close()

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import httptools
 
 from gateway.errors import ConnectFailed, Disconnected, ProtocolViolation, Timeout, TransportError
-from gateway.upstream.transport import Limits
+from gateway.upstream.transport import Limits, Take
 
 __all__ = ["HIGH_WATER", "Answer", "Wire"]
 
@@ -68,6 +68,9 @@ class Answer:
     _paused = False
     _error: TransportError | None = None
     _waiter: asyncio.Future[None] | None = None
+    _take_each: Take | None = None
+    _heard_at = 0.0
+    _defect: Exception | None = None
 
     def __init__(self, wire: Wire, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         self.headers: list[tuple[bytes, bytes]] = []
@@ -100,6 +103,20 @@ class Answer:
                 raise self._error
             await self._wait(timeout, "stall")
         return self._take()
+
+    async def flow(self, take: Take, timeout: float, within: float) -> None:
+        """Hand on what comes as it comes; see Response.flow."""
+        if self._chunks and not take(self._take()):
+            return
+        if self._complete or self._error is not None:
+            return
+        self._take_each = take
+        try:
+            await self._wait_for_silence(timeout, self._loop.time() + within)
+        finally:
+            self._take_each = None
+        if self._defect is not None:
+            raise self._defect
 
     def close(self) -> None:
         """End it; see Response.close."""
@@ -156,6 +173,43 @@ class Answer:
             timer.cancel()
             self._waiter = None
 
+    async def _wait_for_silence(self, timeout: float, until: float) -> None:
+        """Until somebody wakes us. One timer looks after all the reads on the way: to set one for each costs more."""
+        loop = self._loop
+        waiter = self._waiter = loop.create_future()
+        self._heard_at = loop.time()
+
+        def look() -> None:
+            due = min(self._heard_at + timeout, until)
+            if loop.time() < due:
+                timers[0] = loop.call_at(due, look)
+            elif due < until:
+                self._expire(waiter, timeout, "stall")
+            else:
+                self._wake()
+
+        timers = [loop.call_at(min(self._heard_at + timeout, until), look)]
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        finally:
+            timers[0].cancel()
+            self._waiter = None
+
+    def _hand_over(self, take: Take) -> None:
+        """What has come to whoever takes each read, for as long as it wants to."""
+        chunks, self._chunks, self._unread = self._chunks, [], 0
+        self._heard_at = self._loop.time()
+        try:
+            more = take(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        except Exception as error:  # noqa: BLE001 - it is raised where somebody waits
+            self._defect, more = error, False
+        if not more:
+            self._take_each = None
+            self._wake()
+
     def _expire(self, waiter: asyncio.Future[None], timeout: float, phase: Phase) -> None:
         if not waiter.done():
             what = "no head of an answer" if phase == "first_byte" else "not one more byte of the body"
@@ -190,7 +244,11 @@ class Answer:
         if self._deaf:
             self._overhear()
             return
-        if self._head_done:  # not before: whoever waits for the head has one time for all of it
+        if self._take_each is not None and self._chunks:
+            self._hand_over(self._take_each)
+            if self._complete:
+                self._wake()
+        elif self._head_done:  # not before: whoever waits for the head has one time for all of it
             self._wake()
         if len(self._chunks) > MANY:
             self._chunks = [b"".join(self._chunks)]

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.errors import CannotSay, Failure, Timeout, TransportError
-from gateway.providers.protocol import Answer, Feed
+from gateway.providers.protocol import Answer, Feed, Piece
 from gateway.providers.streamable import streamable
 from gateway.reliability.attempts import Start
 from gateway.story import Story
@@ -48,6 +48,7 @@ REQUEST_IDS: Final = frozenset(
 class Current(Struct, eq=False):
     """One try while it runs. Times are monotonic seconds. ``call`` is what it asks where that is not the client's.
 
+    ``content_by`` is when it must have brought more content, ``end_by`` when its end must have come after all of it.
     ``over``: its leave has been ended. ``dropped`` names what its provider has no words for. ``rescue`` is the way in
     which it goes on with a broken stream, if it does.
     """
@@ -63,6 +64,8 @@ class Current(Struct, eq=False):
     call: Call | None = None
     over: bool = False
     dropped: tuple[str, ...] = ()
+    content_by: float = 0.0
+    end_by: float | None = None
     rescue: Literal["continue", "splice"] | None = None
 
 
@@ -137,12 +140,12 @@ class Trial:
             else:
                 feed = current.target.protocol.collect(self._call, current.target.deployment)
                 current.said = feed
-                content_by = current.started_at + limit
+                current.content_by = current.started_at + limit
                 if is_json(response):
                     # It streams nothing, whatever it is asked for: all of an answer takes longer than its first token.
                     self._care.refused_to_stream(current.target.deployment)
-                    content_by = current.started_at + current.target.deployment.account.timeouts.first_byte
-                failure = await self._pump(response, feed, current, content_by, None)
+                    current.content_by = current.started_at + current.target.deployment.account.timeouts.first_byte
+                failure = await self._pump(response, feed, current, None)
                 if failure is not None:
                     return failure
                 leave = partial(response.finish, LINGER_S)
@@ -167,7 +170,8 @@ class Trial:
             if not 200 <= response.status < 300:
                 return await self._refusal(response, current)
             current.said = feed = feed or current.target.protocol.feed(call, deployment)
-            failure = await self._pump(response, feed, current, current.started_at + limit, delivery)
+            current.content_by = current.started_at + limit
+            failure = await self._pump(response, feed, current, delivery)
             if failure is None:
                 # The last event has been read; the end of the body itself may lag behind it.
                 leave = partial(response.finish, LINGER_S)
@@ -176,33 +180,21 @@ class Trial:
             leave()
 
     async def _pump(
-        self, response: Response, feed: Feed, current: Current, content_by: float, delivery: Delivery | None
+        self, response: Response, feed: Feed, current: Current, delivery: Delivery | None
     ) -> Failure | None:
         """Events from the provider, handed to the client if one is to have them: none before the first content."""
-        timeouts = current.target.deployment.account.timeouts
         held: list[bytes] = []
-        now = self._clock()
-        end_by: float | None = None
         while True:
-            if feed.complete:
-                end_by = end_by or now + AFTER_FINISH_S
-                limit = end_by - now
-            elif current.first_at is None:
-                limit = content_by - now
-            else:
-                limit = min(timeouts.stall, content_by - now)
             try:
-                data = await response.next(self._within(current, limit, now))
+                piece = await self._next(response, feed, current, delivery, flowing=not held)
             except TransportError as error:
                 if not feed.complete:
                     return self._meaning(error, current)
-                data = b""
+                piece = feed.close()
             now = self._clock()
-            piece = feed.feed(data) if data else feed.close()
             if piece.content:
-                content_by = now + timeouts.no_content
-            first = current.first_at is None and (piece.content or piece.done)
-            if first:
+                current.content_by = now + current.target.deployment.account.timeouts.no_content
+            if current.first_at is None and (piece.content or piece.done):
                 self._first(current, now, whole=delivery is None)
             if delivery is not None:
                 if piece.data:
@@ -212,6 +204,48 @@ class Trial:
                     held.clear()
             if piece.failure is not None or piece.done:
                 return piece.failure
+
+    async def _next(
+        self, response: Response, feed: Feed, current: Current, delivery: Delivery | None, *, flowing: bool
+    ) -> Piece:
+        """The next piece that somebody has to look at. In a stream that has begun most need nobody."""
+        if flowing and current.first_at is not None and not feed.complete:
+            piece = await self._flow(response, feed, current, delivery)
+            if piece is not None:
+                return piece
+        now = self._clock()
+        data = await response.next(self._within(current, self._patience(feed, current, now), now))
+        return feed.feed(data) if data else feed.close()
+
+    async def _flow(self, response: Response, feed: Feed, current: Current, delivery: Delivery | None) -> Piece | None:
+        """Hand on, as it comes, what is plain content and can go out at once: to wake a task for each piece costs as
+        much as all else that is done with it. The first piece that is not; None when the body ended or broke off.
+        """
+        odd: Piece | None = None
+
+        def take(data: bytes) -> bool:
+            nonlocal odd
+            piece = feed.feed(data)
+            plain = piece.content and not piece.done and piece.failure is None and not feed.complete
+            if plain and (delivery is None or delivery.push(piece.data, feed.dialect)):
+                return True
+            odd = piece
+            return False
+
+        timeouts = current.target.deployment.account.timeouts
+        silence = min(timeouts.stall, timeouts.no_content)
+        await response.flow(take, silence, self._left(current, self._clock()))
+        current.content_by = self._clock() + timeouts.no_content
+        return odd
+
+    def _patience(self, feed: Feed, current: Current, now: float) -> float:
+        """How long the next bytes may take, in seconds."""
+        if feed.complete:
+            current.end_by = current.end_by or now + AFTER_FINISH_S
+            return current.end_by - now
+        if current.first_at is None:
+            return current.content_by - now
+        return min(current.target.deployment.account.timeouts.stall, current.content_by - now)
 
     def _first(self, current: Current, now: float, *, whole: bool) -> None:
         current.first_at = now

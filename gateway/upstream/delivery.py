@@ -32,6 +32,10 @@ class Client(Protocol):
         """Whole events, in the words of this dialect."""
         ...
 
+    def push(self, data: bytes, dialect: str) -> bool:
+        """As ``write`` after the first, without waiting; False, and nothing done, where that cannot be."""
+        ...
+
     async def keep_alive(self) -> None:
         """A sign of life that says nothing."""
         ...
@@ -80,6 +84,13 @@ class Delivery:
             await self._client.write(data, dialect)
         finally:
             self._writing = False
+
+    def push(self, data: bytes, dialect: str) -> bool:
+        """More of an answer that has begun, at once; False, and nothing done, where that takes a ``write``."""
+        if not self.committed or self._comment is not None or not self._client.push(data, dialect):
+            return False
+        self._written_at = self._clock()
+        return True
 
     async def close(self) -> None:
         """No more keep-alives. One that is under way ends first: after the end of a stream nothing may be written."""

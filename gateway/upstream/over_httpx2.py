@@ -16,7 +16,7 @@ from gateway.errors import ConnectFailed, Disconnected, ProtocolViolation, Timeo
 from gateway.types import Endpoint, Timeouts, WireRequest
 from gateway.upstream.cause import cause, root
 from gateway.upstream.head import check, fields_of
-from gateway.upstream.transport import Limits
+from gateway.upstream.transport import Limits, Take
 
 __all__ = ["Httpx2Response", "OverHttpx2"]
 
@@ -226,6 +226,13 @@ class Httpx2Response:
         if self._taken > self._limits.body:
             raise self._fail(self._over("body", self._limits.body))
         return piece
+
+    async def flow(self, take: Take, timeout: float, within: float) -> None:
+        """Hand on what comes; see Response.flow."""
+        loop = asyncio.get_running_loop()
+        last = loop.time() + within - timeout
+        while loop.time() < last and (data := await self.next(timeout)) and take(data):
+            pass
 
     def finish(self, within: float) -> None:
         """As ``close``: httpx2 cannot wait for the end of a body without being awaited."""

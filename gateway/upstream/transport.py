@@ -5,12 +5,15 @@ Read next: http1.py, the default, and over_httpx2.py, for proxies and HTTP/2. te
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.types import Timeouts, WireRequest
 
-__all__ = ["Limits", "Response", "Transport"]
+__all__ = ["Limits", "Response", "Take", "Transport"]
+
+#: Takes the bytes of one read; whether it wants more of them without being asked.
+Take = Callable[[bytes], bool]
 
 
 class Limits:
@@ -44,6 +47,15 @@ class Response(Protocol):
 
         Raises Timeout (phase ``stall``) when no byte comes for ``timeout`` seconds, Disconnected when the body is
         cut, ProtocolViolation over Limits.body.
+        """
+        ...
+
+    async def flow(self, take: Take, timeout: float, within: float) -> None:
+        """Hand on what comes, as it comes, until ``take`` gives False.
+
+        Also until the body ends or ``within`` seconds have gone by in all; ``next`` says which. Raises as ``next``,
+        now or when that is called, with ``timeout`` as its time. ``take`` must not wait: it may be called from within
+        the event loop.
         """
         ...
 

@@ -546,6 +546,89 @@ async def test_a_slow_body_that_never_stalls_is_read(transport: Transport) -> No
         assert await pieces(await ask(transport, provider.endpoint()), 0.4) == b"x" * 8
 
 
+async def test_a_stream_flows_to_whoever_takes_it_until_he_has_had_enough(transport: Transport) -> None:
+    taken = asyncio.Event()
+
+    async def script(line: Line) -> None:
+        await line.request()
+        await line.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for word in (b"one", b"two", b"six", b"ten"):
+            await line.say(b"3\r\n%b\r\n" % word)
+            await taken.wait()
+            taken.clear()
+        await line.say(b"0\r\n\r\n")
+        await line.gone()
+
+    words: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        words.append(data)
+        taken.set()
+        return data != b"six"
+
+    async with peer(script) as provider:
+        response = await ask(transport, provider.endpoint())
+        await response.flow(take, 5.0, 60.0)
+        assert words == [b"one", b"two", b"six"]
+        assert await response.next(5.0) == b"ten"
+        taken.set()
+        await response.flow(take, 5.0, 60.0)
+        assert (words, await response.next(5.0)) == ([b"one", b"two", b"six"], b"")
+
+
+async def test_what_breaks_off_while_it_flows_is_told_after_all_that_came(transport: Transport) -> None:
+    async def script(line: Line) -> None:
+        await line.request()
+        await line.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"3\r\none\r\n")
+
+    words: list[bytes] = []
+    async with peer(script) as provider:
+        response = await ask(transport, provider.endpoint())
+        with pytest.raises(Disconnected):
+            await response.flow(lambda data: words.append(data) is None, 5.0, 60.0)
+            await response.next(5.0)
+        assert words == [b"one"]
+
+
+async def test_silence_in_a_stream_that_flows_is_a_timeout_of_stalling(transport: Transport) -> None:
+    raw = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc"
+    words: list[bytes] = []
+    async with peer(Says(raw)) as provider:
+        response = await ask(transport, provider.endpoint())
+        with pytest.raises(Timeout) as caught:
+            await response.flow(lambda data: words.append(data) is None, 0.05, 60.0)
+            await response.next(0.05)
+        assert (caught.value.phase, words) == ("stall", [b"abc"])
+
+
+async def test_a_slow_stream_flows_as_long_as_it_may_in_all(transport: Transport) -> None:
+    async def script(line: Line) -> None:
+        await line.request()
+        await line.say(b"HTTP/1.1 200 OK\r\ncontent-length: 800\r\n\r\n")
+        for _ in range(100):
+            await asyncio.sleep(0.02)
+            await line.say(b"x")
+
+    words: list[bytes] = []
+    async with peer(script) as provider:
+        response = await ask(transport, provider.endpoint())
+        await asyncio.wait_for(response.flow(lambda data: words.append(data) is None, 0.3, 0.6), 5.0)
+        assert 1 < len(words) < 60
+        assert await response.next(5.0)
+        response.close()
+
+
+async def test_a_defect_of_whoever_takes_is_raised_to_whoever_waits(transport: Transport) -> None:
+    def take(data: bytes) -> bool:
+        raise LookupError("mine")
+
+    async with peer(Says(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")) as provider:
+        response = await ask(transport, provider.endpoint())
+        with pytest.raises(LookupError):
+            await response.flow(take, 5.0, 60.0)
+        response.close()
+
+
 # --- leaving ----------------------------------------------------------------------------------------------------
 
 
