@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from gateway.providers.anthropic.tongue import Anthropic
+from gateway.providers.foreign import Foreign
 from gateway.providers.openai import OpenAI
 from gateway.providers.protocol import Protocol
 from gateway.providers.rows import ROWS, Row
@@ -15,7 +17,10 @@ from gateway.providers.rows import ROWS, Row
 __all__ = ["ROWS", "protocol_of"]
 
 #: To add a protocol: a Tongue in a package of its own, and a line here that makes a Foreign of it.
-PROTOCOLS: Final[Mapping[str, Callable[[Row], Protocol]]] = {"openai": OpenAI}
+PROTOCOLS: Final[Mapping[str, Callable[[Row], Protocol]]] = {
+    "openai": OpenAI,
+    "anthropic": lambda row: Foreign(row, Anthropic(row)),
+}
 
 SPOKEN: Final[Mapping[str, Protocol]] = {kind: PROTOCOLS[row.protocol](row) for kind, row in ROWS.items()}
 

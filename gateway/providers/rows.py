@@ -1,4 +1,4 @@
-"""The providers that speak OpenAI's protocol: one row each, with only what differs.
+"""The providers: one row each, with only what differs from others that speak the same protocol.
 
 Read next: registry.py, which gives each row its protocol. To add a provider, add a row; its name stands nowhere else.
 """
@@ -87,6 +87,33 @@ OPENAI: Final = (
         per_deployment="/openai/deployments/{model}",
         repairs=ANSWER,
         chunk_repairs=Repairs("delta", body=(fix.chunk_object, fix.created_whole), choice=(fix.finish_present,)),
+    ),
+)
+
+#: What has no words among Anthropic's Messages.
+NOT_OF_ANTHROPIC: Final = frozenset(
+    {"choices", "logprobs", "audio", "audio_output", "custom_tools", "server_tools:openai", "server_tools:google"}
+)
+
+ANTHROPIC: Final = (
+    Row(
+        kind="anthropic",
+        base_url="https://api.anthropic.com/v1",
+        company="anthropic",
+        env="ANTHROPIC_API_KEY",
+        protocol="anthropic",
+        path="/messages",
+        cannot=NOT_OF_ANTHROPIC,
+        aggregates=True,
+    ),
+    Row(
+        kind="azure_anthropic",
+        company="microsoft",
+        env="ANTHROPIC_FOUNDRY_API_KEY",
+        protocol="anthropic",
+        path="/messages",
+        cannot=NOT_OF_ANTHROPIC,
+        aggregates=True,
     ),
 )
 
@@ -249,4 +276,4 @@ LOCAL: Final = (
     ),
 )
 
-ROWS: Final[Mapping[str, Row]] = {row.kind: row for row in (*OPENAI, *CLOUD, *LOCAL)}
+ROWS: Final[Mapping[str, Row]] = {row.kind: row for row in (*OPENAI, *ANTHROPIC, *CLOUD, *LOCAL)}

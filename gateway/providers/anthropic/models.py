@@ -1,0 +1,76 @@
+"""What the families of Claude differ in, as far as a request must know it, read off a model's name.
+
+Read next: request.py. Source: Anthropic's published model overview, and its pages on thinking, effort, structured
+outputs and migration. A deployment's own facts come first: this stands in where nothing is known.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+
+from gateway.types import Deployment
+
+__all__ = ["Family", "family_of"]
+
+NEW: Final = re.compile(r"claude-(?P<name>[a-z]+)-(?P<major>\d{1,2})(?:[-.](?P<minor>\d{1,2}))?(?!\d)")
+OLD: Final = re.compile(r"claude-(?P<major>\d)(?:[-.](?P<minor>\d))?(?!\d)")
+
+#: The version that a name without one is taken for: what Claude has done for long, and still does.
+UNNAMED: Final = (4, 5)
+
+
+class Family:
+    """A version, as ``(major, minor)``, and what follows from it."""
+
+    __slots__ = ("known", "version")
+
+    def __init__(self, version: tuple[int, int] | None) -> None:
+        self.known = version is not None
+        self.version = version or UNNAMED
+
+    def __repr__(self) -> str:
+        return f"Claude {self.version[0]}.{self.version[1]}" if self.known else "some Claude"
+
+    @property
+    def limit(self) -> int:
+        """Tokens of output that every model of the family takes."""
+        if self.version < (3, 5):
+            return 4096
+        return 8192 if self.version < (3, 7) else 32_000
+
+    @property
+    def thinking(self) -> Literal["none", "budget", "adaptive"]:
+        """How it is told to think."""
+        if self.version < (3, 7):
+            return "none"
+        return "budget" if self.version < (4, 6) else "adaptive"
+
+    @property
+    def budgets(self) -> bool:
+        """Whether it takes a budget of thinking at all."""
+        return (3, 7) <= self.version < (4, 7)
+
+    @property
+    def extra_high(self) -> bool:
+        """Whether it knows the effort ``xhigh``."""
+        return self.version >= (4, 7)
+
+    @property
+    def sampling(self) -> Literal["both", "one", "none"]:
+        """Whether it takes temperature together with top_p, one of them, or only their defaults."""
+        if self.version < (4, 1):
+            return "both"
+        return "one" if self.version < (4, 7) else "none"
+
+    @property
+    def schemas(self) -> bool:
+        """Whether it answers by a schema, and holds to one in calls of tools."""
+        return self.version >= (4, 1)
+
+
+def family_of(deployment: Deployment) -> Family:
+    """The family of a deployment's model."""
+    name = deployment.model.lower()
+    found = NEW.search(name) or OLD.search(name)
+    return Family((int(found["major"]), int(found["minor"] or 0)) if found else None)
