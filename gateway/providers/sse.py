@@ -121,6 +121,11 @@ def event_of(block: bytes) -> bytes | None:
         raise EventTooLarge(f"an event of the stream is larger than {MAX_EVENT} bytes")
     if block.startswith(PREFIX) and b"\n" not in block:
         return block[6:]
+    if block.startswith(b"event:"):
+        # Many name each event before its one line of data: read without looking at every line.
+        _, _, data = block.partition(b"\n")
+        if data.startswith(PREFIX) and b"\n" not in data:
+            return data[6:]
     lines = [value for line in block.split(b"\n") if (value := value_of(line)) is not None]
     return b"\n".join(lines) if lines else None
 
