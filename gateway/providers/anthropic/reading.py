@@ -144,7 +144,7 @@ def whole(body: bytes, out: Tally) -> Failure | None:
         message = msgspec.json.decode(body)
     except UNREADABLE:
         return Failure(kind="garbage", message="the answer is not JSON")
-    if isinstance(message, dict) and (message.get("type") == "error" or "error" in message):
+    if isinstance(message, dict) and (message.get("type") == "error" or message.get("error")):
         return classify(None, (), said(message), in_band=True)
     content = message.get("content") if isinstance(message, dict) else None
     if not isinstance(content, list):
