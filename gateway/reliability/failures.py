@@ -161,7 +161,7 @@ OVERLOADED: Final = frozenset(
     overloaded overloadederror serveroverloaded engineoverloaded engineoverloadederror capacityexceeded unavailable
     serviceunavailable serviceunavailableexception servererror internalerror internalservererror apierror
     internalserverexception modelstreamerrorexception modelerrorexception modeltimeoutexception providerunavailable
-    provideroverloaded upstreamerror badgateway timeout gatewaytimeout deadlineexceeded
+    provideroverloaded upstreamerror badgateway timeout timeouterror gatewaytimeout deadlineexceeded
     """.split()
 )
 RATE: Final = frozenset(
@@ -173,7 +173,7 @@ RATE: Final = frozenset(
 CLIENT: Final = frozenset(
     """
     invalidrequesterror invalidrequest invalidargument badrequest badrequesterror validationexception notfound
-    notfounderror modelnotfound validationerror unprocessableentity toolusefailed
+    notfounderror modelnotfound validationerror unprocessableentity toolusefailed requesttoolarge
     """.split()
 )
 #: In-band errors name no status: their labels are asked in this order.
@@ -194,7 +194,9 @@ TOO_LONG: Final = re.compile(
 )
 OUT_OF_CREDIT: Final = re.compile(
     r"(?i)credit balance is too low|insufficient (?:credits|balance|funds)|out of credits"
+    r"|reached your specified API usage limits"
 )
+BLOCKED: Final = re.compile(r"(?i)blocked by content filtering")
 AT_CAPACITY: Final = re.compile(r"(?i)no capacity|capacity exceeded|over ?capacity|at capacity|overloaded")
 LETTERS: Final = re.compile(r"[^a-z]+")
 
@@ -271,6 +273,8 @@ def labelled(labels: frozenset[str], said: Said) -> FailureKind:
         return "context"
     if OUT_OF_CREDIT.search(message):
         return "quota"
+    if BLOCKED.search(message):
+        return "filter"
     return "client" if labels & CLIENT else "overloaded"
 
 

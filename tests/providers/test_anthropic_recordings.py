@@ -37,7 +37,7 @@ def recorded(status: int = 200) -> Iterator[Recording]:
     """Whatever speaks Messages: at Anthropic itself, at Vertex and at Bedrock."""
     for provider in ("anthropic", "vertex", "bedrock"):
         for one in load(provider, api=None):
-            claude = provider != "bedrock" or "claude-instant" not in one.path and "claude" in one.path
+            claude = provider != "bedrock" or ("claude-instant" not in one.path and "claude" in one.path)
             spoken = one.api in SPOKEN and claude and not one.body.startswith(b'{"completion"')
             if one.status == status and spoken:
                 yield one

@@ -35,19 +35,20 @@ def closed(schema: Mapping[str, Any]) -> Schema | None:
     try:
         _follow(schema, schema, (), set())
         return _closed(schema, 0)
-    except _Open:
+    except (_Open, RecursionError):
         return None
 
 
 def object_schema(schema: Mapping[str, Any]) -> Schema:
     """The schema of a tool's input: always an object, and no choice between several at the top."""
     found = dict(schema)
-    variants = [part for name in UNIONS for part in found.pop(name, None) or () if isinstance(part, dict)]
+    unions = [parts for name in UNIONS if isinstance(parts := found.pop(name, None), list)]
+    variants = [part for parts in unions for part in parts if isinstance(part, dict)]
     if found.get("type") != "object":
         found["type"] = "object"
     if variants:
-        named = [part.get("properties") or {} for part in variants]
-        found["properties"] = {**{name: value for part in named for name, value in part.items()}, **members(found)}
+        named = [*map(members, variants), members(found)]
+        found["properties"] = {name: value for part in named for name, value in part.items()}
     found.setdefault("properties", {})
     return found
 
@@ -95,16 +96,16 @@ def _follow(schema: Any, root: Mapping[str, Any], above: tuple[str, ...], done: 
         if isinstance(value, dict | list):
             _follow(value, root, above, done)
     ref = schema.get("$ref") if isinstance(schema, dict) else None
-    if ref is None or ref in done:
+    if ref is None or (isinstance(ref, str) and ref in done):
         return
-    if ref in above:
+    if not isinstance(ref, str) or ref in above:
         raise _Open
     _follow(_target(ref, root), root, (*above, ref), done)
     done.add(ref)
 
 
-def _target(ref: Any, root: Mapping[str, Any]) -> Any:
-    if not isinstance(ref, str) or not ref.startswith("#/"):
+def _target(ref: str, root: Mapping[str, Any]) -> Any:
+    if not ref.startswith("#/"):
         raise _Open
     place: Any = root
     for step in ref[2:].split("/"):
