@@ -268,11 +268,11 @@ def test_the_beginning_of_an_answer_has_no_blanks_at_its_end() -> None:
 
 # --- turns that Anthropic has written itself ----------------------------------------------------------------------
 
-THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "s"}
-HIDDEN = {"type": "redacted_thinking", "data": "x"}
-SEARCH = {"type": "server_tool_use", "id": "srv", "name": "web_search", "input": {"query": "q"}}
-FOUND = {"type": "web_search_tool_result", "tool_use_id": "srv", "content": []}
-USE = {"type": "tool_use", "id": "t1", "name": "look", "input": {"x": 1}}
+THOUGHT: dict[str, Any] = {"type": "thinking", "thinking": "hm", "signature": "s"}
+HIDDEN: dict[str, Any] = {"type": "redacted_thinking", "data": "x"}
+SEARCH: dict[str, Any] = {"type": "server_tool_use", "id": "srv", "name": "web_search", "input": {"query": "q"}}
+FOUND: dict[str, Any] = {"type": "web_search_tool_result", "tool_use_id": "srv", "content": []}
+USE: dict[str, Any] = {"type": "tool_use", "id": "t1", "name": "look", "input": {"x": 1}}
 
 
 def turn(blocks: list[dict[str, Any]], **message: Any) -> list[dict[str, Any]]:
@@ -879,12 +879,20 @@ def test_what_only_anthropic_can_read_is_kept_with_the_whole_turn() -> None:
 
 
 def test_citations_with_addresses_are_annotations() -> None:
-    cited = {"type": "web_search_result_location", "url": "https://h.test", "title": "T", "encrypted_index": "e"}
+    cited: dict[str, Any] = {
+        "type": "web_search_result_location",
+        "url": "https://h.test",
+        "title": "T",
+        "encrypted_index": "e",
+    }
     paged = {"type": "page_location", "document_index": 0}
     start = {"type": "text", "text": "", "citations": []}
     deltas = [{"type": "citations_delta", "citation": one} for one in (cited, paged)]
     streamed = told(stream(text("so "), block(1, start, *deltas, {"type": "text_delta", "text": "it is"})))
-    content = [{"type": "text", "text": "so "}, {"type": "text", "text": "it is", "citations": [cited, paged]}]
+    content: list[dict[str, Any]] = [
+        {"type": "text", "text": "so "},
+        {"type": "text", "text": "it is", "citations": [cited, paged]},
+    ]
     assert streamed == parsed(content)
     url = {"url": "https://h.test", "title": "T", "start_index": 3, "end_index": 8}
     assert streamed["message"]["annotations"] == [{"type": "url_citation", "url_citation": url}]

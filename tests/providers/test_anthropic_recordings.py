@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import Failure
 from gateway.providers.protocol import Answer
 from gateway.providers.registry import protocol_of
 from gateway.types import Call
@@ -81,6 +82,7 @@ def add(block: dict[str, Any], delta: dict[str, Any]) -> None:
 
 def answered(one: Recording) -> Answer:
     """The canonical answer, whichever way it was recorded."""
+    answer: Answer | Failure | None
     if not one.stream:
         answer = MESSAGES.parse(one.body, call(), TARGET)
     else:
