@@ -10,6 +10,7 @@ from typing import Final
 
 from gateway.providers.anthropic.tongue import Anthropic
 from gateway.providers.foreign import Foreign
+from gateway.providers.google.tongue import Google
 from gateway.providers.openai import OpenAI
 from gateway.providers.protocol import Protocol
 from gateway.providers.rows import ROWS, Row
@@ -20,6 +21,7 @@ __all__ = ["ROWS", "protocol_of"]
 PROTOCOLS: Final[Mapping[str, Callable[[Row], Protocol]]] = {
     "openai": OpenAI,
     "anthropic": lambda row: Foreign(row, Anthropic(row)),
+    "google": lambda row: Foreign(row, Google(row)),
 }
 
 SPOKEN: Final[Mapping[str, Protocol]] = {kind: PROTOCOLS[row.protocol](row) for kind, row in ROWS.items()}

@@ -40,7 +40,7 @@ class Row(Struct, frozen=True, kw_only=True, eq=False):
     key_required: bool = True
     protocol: Literal["openai", "anthropic", "google", "bedrock"] = "openai"
     cannot: frozenset[str] = frozenset()
-    auth: Literal["bearer", "api-key"] = "bearer"
+    auth: Literal["bearer", "api-key", "x-goog-api-key"] = "bearer"
     path: str = "/chat/completions"
     per_deployment: str | None = None
     include_usage: bool = True
@@ -66,6 +66,19 @@ NULLS: Final = Repairs(
 UNFINISHED: Final = Repairs("delta", choice=(fix.finish_present,))
 #: Chunks that are as they should be.
 NONE: Final = Repairs("delta")
+
+#: What generateContent has no words for, or has them for some models only.
+NOT_GOOGLES: Final = frozenset(
+    {
+        "choices",
+        "logprobs",
+        "audio_output",
+        "file_ids",
+        "custom_tools",
+        "server_tools:openai",
+        "server_tools:anthropic",
+    }
+)
 
 OLDER_NAMES: Final = (("max_completion_tokens", "max_tokens"),)
 
@@ -253,6 +266,31 @@ CLOUD: Final = (
     ),
 )
 
+#: generateContent. Its streams have all that its whole answers have: the same parts, signatures, sources and counts.
+GOOGLE: Final = (
+    Row(
+        kind="gemini",
+        base_url="https://generativelanguage.googleapis.com/v1beta",
+        company="google",
+        env="GEMINI_API_KEY",
+        protocol="google",
+        auth="x-goog-api-key",
+        path="/models/{model}",
+        cannot=NOT_GOOGLES,
+        aggregates=True,
+    ),
+    Row(
+        kind="vertex",
+        base_url="https://{region}-aiplatform.googleapis.com/v1/projects/{project}/locations/{region}",
+        company="google",
+        key_required=False,
+        protocol="google",
+        path="/publishers/google/models/{model}",
+        cannot=NOT_GOOGLES,
+        aggregates=True,
+    ),
+)
+
 #: Servers that people run themselves: no company, no key unless they set one, and every repair.
 LOCAL: Final = (
     Row(
@@ -276,4 +314,4 @@ LOCAL: Final = (
     ),
 )
 
-ROWS: Final[Mapping[str, Row]] = {row.kind: row for row in (*OPENAI, *ANTHROPIC, *CLOUD, *LOCAL)}
+ROWS: Final[Mapping[str, Row]] = {row.kind: row for row in (*OPENAI, *ANTHROPIC, *CLOUD, *GOOGLE, *LOCAL)}

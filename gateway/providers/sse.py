@@ -10,7 +10,7 @@ from typing import Final
 
 __all__ = ["MAX_EVENT", "EventTooLarge", "Splitter"]
 
-#: Bytes of one event. No honest one comes near.
+#: Bytes of one event. No honest one of text comes near.
 MAX_EVENT: Final = 1024 * 1024
 
 PREFIX: Final = b"data: "
@@ -25,12 +25,13 @@ class Splitter:
     """Takes the bytes of a stream as they come and gives the data of each event that is complete.
 
     Comments and all fields but ``data`` are left out; the lines of one event are joined by LF. LF, CRLF and CR all
-    end a line.
+    end a line. ``limit`` is the most bytes of one event.
     """
 
-    __slots__ = ("_after_cr", "_fresh", "_rest", "_searched")
+    __slots__ = ("_after_cr", "_fresh", "_limit", "_rest", "_searched")
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = MAX_EVENT) -> None:
+        self._limit = limit
         self._rest = bytearray()
         self._searched = 0
         self._after_cr = False
@@ -39,9 +40,9 @@ class Splitter:
     def feed(self, data: bytes) -> list[bytes]:
         """The data of the events that these bytes complete. Raises EventTooLarge."""
         if not (self._rest or self._fresh or self._after_cr) and data.endswith(b"\n\n") and b"\r" not in data:
-            if data.count(b"\n") == 2 and data.startswith(PREFIX) and len(data) <= MAX_EVENT:
+            if data.count(b"\n") == 2 and data.startswith(PREFIX) and len(data) <= self._limit:
                 return [data[6:-2]]
-            return events_of(data)
+            return events_of(data, self._limit)
         if self._fresh:
             data = self._without_mark(data)
         if self._after_cr or b"\r" in data:
@@ -50,7 +51,7 @@ class Splitter:
             data = self._joined(data)
         elif not data.endswith(b"\n\n"):
             data = self._kept(data)
-        return events_of(data)
+        return events_of(data, self._limit)
 
     @property
     def rest(self) -> bytes:
@@ -59,7 +60,7 @@ class Splitter:
 
     def close(self) -> list[bytes]:
         """The stream has ended: what an event without its blank line held."""
-        event = event_of(self.rest) if self._rest else None
+        event = event_of(self.rest, self._limit) if self._rest else None
         return [] if event is None else [event]
 
     def _without_mark(self, data: bytes) -> bytes:
@@ -107,18 +108,18 @@ class Splitter:
         return data[:cut]
 
     def _bound(self) -> None:
-        if len(self._rest) > MAX_EVENT:
-            raise EventTooLarge(f"an event of the stream is larger than {MAX_EVENT} bytes")
+        if len(self._rest) > self._limit:
+            raise EventTooLarge(f"an event of the stream is larger than {self._limit} bytes")
 
 
-def events_of(blocks: bytes) -> list[bytes]:
-    return [event for block in blocks.split(b"\n\n") if block and (event := event_of(block)) is not None]
+def events_of(blocks: bytes, limit: int) -> list[bytes]:
+    return [event for block in blocks.split(b"\n\n") if block and (event := event_of(block, limit)) is not None]
 
 
-def event_of(block: bytes) -> bytes | None:
+def event_of(block: bytes, limit: int) -> bytes | None:
     """The data of one event's lines; None when it has none."""
-    if len(block) > MAX_EVENT:
-        raise EventTooLarge(f"an event of the stream is larger than {MAX_EVENT} bytes")
+    if len(block) > limit:
+        raise EventTooLarge(f"an event of the stream is larger than {limit} bytes")
     if block.startswith(PREFIX) and b"\n" not in block:
         return block[6:]
     if block.startswith(b"event:"):

@@ -1,0 +1,1 @@
+"""Google's generateContent, as AI Studio and Vertex speak it. Read next: tongue.py."""
