@@ -43,7 +43,7 @@ def contents(*messages: Body, model: str = "gemini-2.5-flash") -> list[Body]:
     return found
 
 
-def candidate(*parts: Body, finish: str | None = "STOP", **more: Any) -> Body:
+def candidate(*parts: Body, finish: str | int | None = "STOP", **more: Any) -> Body:
     made: Body = {"content": {"parts": list(parts), "role": "model"}, "index": 0, **more}
     return made if finish is None else {**made, "finishReason": finish}
 
