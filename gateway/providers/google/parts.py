@@ -46,6 +46,8 @@ BY_ENDING: Final = {
     ".mov": "video/quicktime",
     ".webm": "video/webm",
 }
+#: Names of media types that are in use and that Google does not know.
+MEDIA_AS: Final = {"image/jpg": "image/jpeg", "audio/x-wav": "audio/wav"}
 #: Where the medium's type is known without it being named.
 KNOWN: Final = frozenset({"generativelanguage.googleapis.com", "youtu.be", "youtube.com", "www.youtube.com"})
 
@@ -60,7 +62,8 @@ def medium(part: Image | Document | Audio) -> Object:
     if isinstance(part, Audio):
         return {"inlineData": {"mimeType": f"audio/{part.format}", "data": part.data}}
     if part.data is not None:
-        return {"inlineData": {"mimeType": part.media_type or "application/octet-stream", "data": part.data}}
+        media_type = part.media_type or "application/octet-stream"
+        return {"inlineData": {"mimeType": MEDIA_AS.get(media_type, media_type), "data": part.data}}
     if part.url is not None:
         return {"fileData": addressed(part.url, part.media_type)}
     raise CannotSay(

@@ -27,7 +27,7 @@ UNSPECIFIED: Final = frozenset({"", "FINISH_REASON_UNSPECIFIED", "BLOCK_REASON_U
 class Turn:
     """Takes a candidate's parts as they come, and tells them.
 
-    All parts are kept, texts that follow each other as one, for a turn with anything that must go back word for word:
+    All parts are kept, a text that came in several chunks as one, for a turn with anything that must go back word for word:
     a signature, code that was run, a search, an audio.
     """
 
@@ -46,7 +46,9 @@ class Turn:
 
     def take(self, candidate: Candidate, out: Tally) -> None:
         """What came of this candidate in one chunk."""
-        for part in (candidate.content and candidate.content.parts) or ():
+        for at, part in enumerate((candidate.content and candidate.content.parts) or ()):
+            if at:
+                self._put_run()  # only from one chunk to the next does a text go on
             self._part(part, out)
         if candidate.groundingMetadata:
             self._grounding.update({name: value for name, value in candidate.groundingMetadata.items() if value})

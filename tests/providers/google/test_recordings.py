@@ -16,7 +16,7 @@ import pytest
 from gateway.errors import Failure
 from gateway.providers.protocol import Answer
 from tests import make
-from tests.providers.google.saying import protocol, target
+from tests.providers.google.saying import contents, protocol, target
 from tests.providers.streams import deliver
 from tests.recordings import Recording, events, invalid, load, skeleton
 
@@ -151,3 +151,27 @@ def test_every_recorded_error_has_a_meaning_of_its_own() -> None:
         for failure in [protocol().fault(one.status, one.headers, one.body, target())]
     }
     assert found == {(400, "auth"), (400, "client"), (400, "context"), (403, "auth"), (404, "client"), (429, "rate")}
+
+
+def test_every_signed_turn_goes_back_as_it_came() -> None:
+    signed = 0
+    for one in recorded():
+        if one.stream or b"thoughtSignature" not in one.body:
+            continue
+        (answered,) = json.loads(one.body)["candidates"]
+        got = replay(one, [])
+        assert not isinstance(got, Failure), one.id
+        said = json.loads(got)["choices"][0]["message"]
+        history = [{"role": "user", "content": "Hi"}, json.loads(json.dumps(said))]
+        assert contents(*history)[1] == {"role": "model", "parts": answered["content"]["parts"]}, one.id
+        # A client that keeps only what OpenAI knows, and the calls whole, still has their signatures.
+        bare = {name: said.get(name) for name in ("role", "content", "tool_calls")}
+        calls = [part for part in answered["content"]["parts"] if "functionCall" in part]
+        for part in calls:
+            part["functionCall"].pop("id", None)
+            part["functionCall"].setdefault("args", {})
+        if calls:
+            rebuilt = contents(history[0], bare)[1]["parts"]
+            assert [part for part in rebuilt if "functionCall" in part] == calls, one.id
+        signed += 1
+    assert signed > 300

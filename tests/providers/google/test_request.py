@@ -168,6 +168,7 @@ def test_media_go_inline_or_by_address() -> None:
     parts = [
         {"type": "text", "text": "See:"},
         {"type": "image_url", "image_url": {"url": PNG}},
+        {"type": "image_url", "image_url": {"url": "data:image/jpg;base64,/9j/"}},
         {"type": "image_url", "image_url": {"url": "https://example.test/a.JPG?x=1"}},
         {"type": "input_audio", "input_audio": {"format": "wav", "data": "UklGRg=="}},
         {"type": "file", "file": {"file_data": "https://example.test/a.pdf"}},
@@ -181,6 +182,7 @@ def test_media_go_inline_or_by_address() -> None:
             "parts": [
                 {"text": "See:"},
                 {"inlineData": {"mimeType": "image/png", "data": "iVBORw0K"}},
+                {"inlineData": {"mimeType": "image/jpeg", "data": "/9j/"}},
                 {"fileData": {"mimeType": "image/jpeg", "fileUri": "https://example.test/a.JPG?x=1"}},
                 {"inlineData": {"mimeType": "audio/wav", "data": "UklGRg=="}},
                 {"fileData": {"mimeType": "application/pdf", "fileUri": "https://example.test/a.pdf"}},
