@@ -15,7 +15,7 @@ import pytest
 from gateway.errors import ConnectFailed, Disconnected, ProtocolViolation, Timeout
 from gateway.types import Endpoint, Timeouts, WireRequest
 from gateway.upstream.http1 import Http1
-from gateway.upstream.transport import Transport
+from gateway.upstream.transport import Response, Transport
 from tests.transport.asking import PATIENT, ask, limits, pieces, stream
 from tests.transport.conftest import Maker
 from tests.transport.peer import Line, Peer, Says, echo, full_backlog, peer
@@ -576,6 +576,12 @@ async def test_a_stream_flows_to_whoever_takes_it_until_he_has_had_enough(transp
         assert (words, await response.next(5.0)) == ([b"one", b"two", b"six"], b"")
 
 
+async def flow_to_the_end(response: Response, words: list[bytes], stall_s: float) -> None:
+    """What there is to say of the end may be said at once, or when it is asked for."""
+    await response.flow(lambda data: words.append(data) is None, stall_s, 60.0)
+    await response.next(stall_s)
+
+
 async def test_what_breaks_off_while_it_flows_is_told_after_all_that_came(transport: Transport) -> None:
     async def script(line: Line) -> None:
         await line.request()
@@ -585,8 +591,7 @@ async def test_what_breaks_off_while_it_flows_is_told_after_all_that_came(transp
     async with peer(script) as provider:
         response = await ask(transport, provider.endpoint())
         with pytest.raises(Disconnected):
-            await response.flow(lambda data: words.append(data) is None, 5.0, 60.0)
-            await response.next(5.0)
+            await flow_to_the_end(response, words, 5.0)
         assert words == [b"one"]
 
 
@@ -596,8 +601,7 @@ async def test_silence_in_a_stream_that_flows_is_a_timeout_of_stalling(transport
     async with peer(Says(raw)) as provider:
         response = await ask(transport, provider.endpoint())
         with pytest.raises(Timeout) as caught:
-            await response.flow(lambda data: words.append(data) is None, 0.05, 60.0)
-            await response.next(0.05)
+            await flow_to_the_end(response, words, 0.05)
         assert (caught.value.phase, words) == ("stall", [b"abc"])
 
 
