@@ -68,6 +68,7 @@ FINISH_AS: Final[Mapping[str, str]] = {
     "image_prohibited_content": "content_filter",
     "image_recitation": "content_filter",
     "guardrail_intervened": "content_filter",
+    "content_filtered": "content_filter",
     "model_armor": "content_filter",
     "refusal": "content_filter",
     "sensitive": "content_filter",
