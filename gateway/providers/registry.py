@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from gateway.providers.anthropic.tongue import Anthropic
+from gateway.providers.bedrock.tongue import Bedrock
 from gateway.providers.foreign import Foreign
 from gateway.providers.google.tongue import Google
 from gateway.providers.openai import OpenAI
@@ -22,6 +23,7 @@ PROTOCOLS: Final[Mapping[str, Callable[[Row], Protocol]]] = {
     "openai": OpenAI,
     "anthropic": lambda row: Foreign(row, Anthropic(row)),
     "google": lambda row: Foreign(row, Google(row)),
+    "bedrock": lambda row: Foreign(row, Bedrock(row)),
 }
 
 SPOKEN: Final[Mapping[str, Protocol]] = {kind: PROTOCOLS[row.protocol](row) for kind, row in ROWS.items()}

@@ -288,6 +288,24 @@ GOOGLE: Final = (
         path="/publishers/google/models/{model}",
         cannot=NOT_GOOGLES,
         aggregates=True,
+#: What has no words in Converse.
+NOT_OF_BEDROCK: Final = frozenset(
+    """
+    choices logprobs audio audio_output file_ids custom_tools web_search
+    server_tools:anthropic server_tools:openai server_tools:google
+    """.split()
+)
+
+BEDROCK: Final = (
+        kind="bedrock",
+        base_url="https://bedrock-runtime.{region}.amazonaws.com",
+        company="amazon",
+        env="AWS_BEARER_TOKEN_BEDROCK",
+        # Without a key of Bedrock's own, requests are signed with what opens the account at AWS.
+        protocol="bedrock",
+        cannot=NOT_OF_BEDROCK,
+        # Not every model that answers also streams, or streams calls of tools: what was asked for whole stays so.
+        aggregates=False,
     ),
 )
 
@@ -314,4 +332,4 @@ LOCAL: Final = (
     ),
 )
 
-ROWS: Final[Mapping[str, Row]] = {row.kind: row for row in (*OPENAI, *ANTHROPIC, *CLOUD, *GOOGLE, *LOCAL)}
+ROWS: Final[Mapping[str, Row]] = {row.kind: row for row in (*OPENAI, *ANTHROPIC, *CLOUD, *GOOGLE, *BEDROCK, *LOCAL)}

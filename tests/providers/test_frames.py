@@ -62,8 +62,7 @@ def read(data: bytes, *cuts: int) -> tuple[list[Frame], str | None]:
     frames, found = Frames(), []
     try:
         for start, end in pairwise([0, *cuts, len(data)]):
-            for frame in frames.feed(data[start:end]):
-                found.append(frame)  # noqa: PERF402: what came before the damage counts
+            found.extend(frames.feed(data[start:end]))
     except Garbled as error:
         return found, str(error)
     return found, None
