@@ -5,6 +5,7 @@ Read next: providers/test_recordings.py. The recordings are other people's: they
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import os
@@ -54,7 +55,7 @@ def load(provider: str | None = None, api: str | None = "chat.completions") -> I
         with gzip.open(file, "rt", encoding="utf-8") as lines:
             for line in lines:
                 fields = json.loads(line)
-                if fields["response_body_encoding"] == "text" and api in (None, fields["api"]):
+                if api == fields["api"] or (api is None and fields["response_body_encoding"] == "text"):
                     yield recording(fields)
 
 
@@ -77,9 +78,15 @@ def recording(fields: dict[str, Any]) -> Recording:
         status=fields["status"],
         headers=tuple(headers(fields["response_headers"])),
         request=fields["request_json"],
-        body=fields["response_body"].encode(),
+        body=body_of(fields),
         features=frozenset(fields["features"]),
     )
+
+
+def body_of(fields: dict[str, Any]) -> bytes:
+    """The answer's bytes. Those of AWS's frames are kept in base64."""
+    body: str = fields["response_body"]
+    return base64.b64decode(body) if fields["response_body_encoding"] == "base64" else body.encode()
 
 
 def headers(named: dict[str, str]) -> Iterator[tuple[bytes, bytes]]:
