@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import struct
 from itertools import pairwise
 from typing import Any
@@ -14,10 +16,7 @@ from hypothesis import strategies as st
 from gateway.providers.bedrock.frames import MAX_PAYLOAD, Frame, Frames, Garbled, framed
 
 #: botocore is not among our packages: where it is there, it is the judge.
-try:
-    from botocore.eventstream import EventStreamBuffer
-except ImportError:
-    EventStreamBuffer = None
+JUDGE: Any = importlib.import_module("botocore.eventstream") if importlib.util.find_spec("botocore") else None
 
 NAMES = st.text(min_size=1, max_size=20)
 
@@ -59,7 +58,8 @@ STREAMS = st.lists(messages(), max_size=4)
 
 def read(data: bytes, *cuts: int) -> tuple[list[Frame], str | None]:
     """The frames in these bytes, cut at these places, and what was wrong with the next one."""
-    frames, found = Frames(), []
+    frames = Frames()
+    found: list[Frame] = []
     try:
         for start, end in pairwise([0, *cuts, len(data)]):
             found.extend(frames.feed(data[start:end]))
@@ -75,10 +75,10 @@ def test_what_was_framed_comes_back_whatever_the_cuts(sent: list[tuple[Frame, by
     assert read(stream, *cuts) == ([frame for frame, _ in sent], None)
 
 
-@pytest.mark.skipif(EventStreamBuffer is None, reason="botocore, the judge, is not installed")
+@pytest.mark.skipif(JUDGE is None, reason="botocore, the judge, is not installed")
 @given(STREAMS)
 def test_botocore_reads_the_same(sent: list[tuple[Frame, bytes]]) -> None:
-    judge: Any = EventStreamBuffer()
+    judge = JUDGE.EventStreamBuffer()
     judge.add_data(b"".join(raw for _, raw in sent))
     said = [Frame(dict(message.headers), message.payload) for message in judge]
     assert [frame for frame, _ in sent] == said

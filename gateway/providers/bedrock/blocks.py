@@ -156,7 +156,9 @@ class Answer:
         return block
 
     def _text(self, index: int, text: str) -> None:
-        self._block(index, "text").pieces.append(text)
+        block = self._block(index, "text")
+        if block.kind != "toolUse":
+            block.pieces.append(text)
         self._length += len(text)
         self._out.text(text)
 
@@ -219,7 +221,7 @@ class Answer:
             # one that calls nothing but our own tool the client is to hear only the text.
             reason = "tool_calls" if self._called else "stop"
         stopped_by = text_in(more, "stop_sequence") or text_in(inner(more, "delta"), "stop_sequence")
-        self._out.finish(reason, native, stopped_by or None)
+        self._out.finish(reason, native or None, stopped_by or None)
 
     def _kept(self) -> Iterator[Body]:
         for _, block in sorted(self._blocks.items()):

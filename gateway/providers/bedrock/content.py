@@ -72,10 +72,10 @@ class Speaker:
 
     def messages(self, turns: list[Turn]) -> list[Body]:
         """The messages, as many as there are turns, none of them empty. Raises CannotSay."""
-        messages = [{"role": turn.role, "content": self._content(turn)} for turn in turns]
-        if messages and messages[-1]["role"] == "assistant":
-            settled(messages[-1]["content"])
-        return messages
+        contents = [self._content(turn) for turn in turns]
+        if turns[-1].role == "assistant":
+            settled(contents[-1])
+        return [{"role": turn.role, "content": content} for turn, content in zip(turns, contents, strict=True)]
 
     def cache(self, said: Mapping[str, Any] | None, *, among_tools: bool = False) -> list[Body]:
         """The cache point after what was marked, where this model takes one."""
@@ -106,8 +106,10 @@ class Speaker:
 
     def _own(self, turn: Turn) -> list[Body] | None:
         """The turn in the model's own words, where it has them and they still say the same."""
-        kept = [block for block in listed(turn.native.get(DIALECT)) if block.keys() & BACK]
-        if not kept or turn.role != "assistant":
+        if turn.role != "assistant" or DIALECT not in turn.native:
+            return None
+        kept = list(fitting(listed(turn.native[DIALECT]), self._family.vendor))
+        if not kept:
             return None
         calls = [
             (text_in(use, "toolUseId"), text_in(use, "name"), use.get("input"))
@@ -121,7 +123,7 @@ class Speaker:
         """Of a turn that was edited the thoughts that are signed: the model checks the signature, not what follows."""
         for block in listed(turn.native.get(DIALECT)):
             thought = inner(block, "reasoningContent")
-            if "redactedContent" in thought or inner(thought, "reasoningText").get("signature"):
+            if is_signed(thought) and self._family.vendor in ("anthropic", ""):
                 yield {"reasoningContent": thought}
 
     def _with_cache(self, part: Part, blocks: list[Body]) -> list[Body]:
@@ -167,7 +169,8 @@ class Speaker:
 
     def _named(self, name: str | None) -> str:
         """A name that AWS takes and that no other document of the request has."""
-        stem = (name or "").rpartition(".")[0] or name or ""
+        file = (name or "").rpartition("/")[2]
+        stem = file.rpartition(".")[0] or file
         clean = BLANKS.sub(" ", NOT_IN_NAME.sub("-", stem)).strip(" -")[: MAX_NAME - 8] or "document"
         unique, nth = clean, 1
         while unique.lower() in self._names:
@@ -201,6 +204,33 @@ def texts_of(content: list[Body]) -> Iterator[str]:
             yield text_in(piece, "text")
 
 
+def fitting(content: list[Body], vendor: str) -> Iterator[Body]:
+    """The blocks of a turn that a model of this vendor understands, whoever said it.
+
+    A conversation may go on with another model: what only Claude can check, or only Nova has asked for, is left out,
+    and of a text with citations the text stays. A vendor that is not known gets all.
+    """
+    for block in content:
+        if thought := inner(block, "reasoningContent"):
+            if not vendor or is_signed(thought) == (vendor == "anthropic"):
+                yield block
+        elif cited := inner(block, "citationsContent"):
+            home = "anthropic" if cited.get("content") else "amazon"
+            if vendor in (home, ""):
+                yield block
+            else:
+                yield from ({"text": text} for text in texts_of([block]) if text.strip())
+        elif "toolResult" in block or inner(block, "toolUse").get("type") == SERVER_TOOL:
+            if vendor in ("amazon", ""):
+                yield block
+        elif block.keys() & BACK:
+            yield block
+
+
+def is_signed(thought: Body) -> bool:
+    return "redactedContent" in thought or bool(inner(thought, "reasoningText").get("signature"))
+
+
 def turn_without_blanks(turn: Turn) -> Turn:
     """As it is kept: blocks of blanks alone are not."""
     parts = [part for part in turn.parts if not (isinstance(part, Text) and not part.text.strip())]
@@ -209,6 +239,5 @@ def turn_without_blanks(turn: Turn) -> Turn:
 
 def settled(content: list[Body]) -> None:
     """The beginning of an answer that is to be gone on with: Claude refuses one that ends in blanks."""
-    last = content[-1]
-    if "text" in last:
-        last["text"] = last["text"].rstrip()
+    if "text" in content[-1]:
+        content[-1] = {"text": content[-1]["text"].rstrip()}

@@ -23,13 +23,15 @@ Thinks = Literal["budget", "adaptive", "nova", "reasoning_effort", "reasoning_co
 class Family(Struct, frozen=True):
     """A family of models.
 
-    ``caches``: it takes cache points, ``caches_tools`` also among tools, ``caches_hour`` with an hour to live.
+    ``vendor`` is who made it, empty when that is not known. ``caches``: it takes cache points, ``caches_tools`` also
+    among tools, ``caches_hour`` with an hour to live.
     ``schemas``: it answers by a schema, and holds to one in calls of tools. ``names_tool``: it can be made to call one
     tool by name, where others can only be made to call some. ``errors``: it takes the status of a tool's result.
     ``top_k`` is the path of that parameter among the fields of the model. ``samples``: it takes temperature together
     with topP, one of them, or neither. ``tiers``: it is offered in several tiers of service.
     """
 
+    vendor: str = ""
     caches: bool = False
     caches_tools: bool = False
     caches_hour: bool = False
@@ -43,9 +45,6 @@ class Family(Struct, frozen=True):
 
 
 UNKNOWN: Final = Family(tiers=False)
-NOVA: Final = Family(caches=True, errors=True, top_k=("inferenceConfig", "topK"))
-#: Those of which all that are offered answer by a schema.
-OPEN: Final = Family(schemas=True)
 
 #: The vendors whose models answer by a schema, and which of them do.
 SCHEMAS: Final[Mapping[str, re.Pattern[str]]] = {
@@ -60,12 +59,10 @@ SCHEMAS: Final[Mapping[str, re.Pattern[str]]] = {
     "qwen": re.compile(r""),
     "zai": re.compile(r""),
 }
-OTHERS: Final[Mapping[str, Family]] = {
-    "cohere": Family(top_k=("k",)),
-    "mistral": Family(names_tool=False),
-    "openai": Family(thinks="reasoning_effort"),
-    "qwen": Family(thinks="reasoning_config"),
-}
+THINKS: Final[Mapping[str, Thinks]] = {"openai": "reasoning_effort", "qwen": "reasoning_config"}
+#: Vendors whose models have nothing of their own that is known here.
+PLAIN: Final = frozenset({"ai21", "cohere", "luma", "meta", "stability", "twelvelabs", "writer"})
+VENDORS: Final = PLAIN | SCHEMAS.keys() | {"anthropic", "amazon"}
 
 CLAUDE: Final = re.compile(r"claude-(?:[a-z]+-)?(?P<major>\d{1,2})(?:-(?P<minor>\d{1,2}))?(?!\d)")
 
@@ -74,33 +71,35 @@ def family_of(model: str) -> Family:
     """The family of a model id, of an inference profile's, or of an ARN of either."""
     name = model.rpartition("/")[2].lower()
     vendor, _, rest = name.partition(".")
-    if vendor not in SCHEMAS and vendor not in ("anthropic", "amazon", "cohere"):
+    if vendor not in VENDORS:
         # us.anthropic.claude-…: the part before the vendor says where it may run.
         vendor, _, rest = rest.partition(".")
     if vendor == "anthropic":
         return claude(rest)
     if vendor == "amazon":
         return nova(rest)
-    family = OTHERS.get(vendor, OPEN if vendor in SCHEMAS else UNKNOWN)
-    return with_schemas(family, schemas=vendor in SCHEMAS and bool(SCHEMAS[vendor].search(rest)))
-
-
-def with_schemas(family: Family, *, schemas: bool) -> Family:
+    if vendor not in VENDORS:
+        return UNKNOWN
     return Family(
-        schemas=schemas,
-        names_tool=family.names_tool,
-        top_k=family.top_k,
-        thinks=family.thinks,
-        tiers=family.tiers,
+        vendor=vendor,
+        schemas=vendor in SCHEMAS and bool(SCHEMAS[vendor].search(rest)),
+        names_tool=vendor != "mistral",
+        top_k=("k",) if vendor == "cohere" else (),
+        thinks=THINKS.get(vendor),
     )
 
 
 def nova(name: str) -> Family:
     """Nova, or one of the older Titans, which take next to nothing."""
     if not name.startswith("nova"):
-        return UNKNOWN
-    thinks: Thinks | None = "nova" if name.startswith("nova-2") else None
-    return Family(caches=NOVA.caches, errors=NOVA.errors, top_k=NOVA.top_k, thinks=thinks)
+        return Family(vendor="amazon", tiers=False)
+    return Family(
+        vendor="amazon",
+        caches=True,
+        errors=True,
+        top_k=("inferenceConfig", "topK"),
+        thinks="nova" if name.startswith("nova-2") else None,
+    )
 
 
 def claude(name: str) -> Family:
@@ -108,6 +107,7 @@ def claude(name: str) -> Family:
     found = CLAUDE.search(name)
     version = (int(found["major"]), int(found["minor"] or 0)) if found else (2, 0)
     return Family(
+        vendor="anthropic",
         caches=version >= (3, 7) or name.startswith("claude-3-5-haiku"),
         caches_tools=version >= (3, 7) or name.startswith("claude-3-5-haiku"),
         caches_hour=version >= (4, 5),

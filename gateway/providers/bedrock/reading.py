@@ -86,7 +86,8 @@ class Reader:
     def _event(self, kind: str, said: Body, out: Tally) -> None:
         answer = self._answer = self._answer or Answer(out)
         if kind == "metadata":
-            out.used(usage_of(inner(said, "usage")))
+            if usage := inner(said, "usage"):
+                out.used(usage_of(usage))
             self._counted = True
         elif not answer.ended:
             tell(answer, kind, said)
@@ -174,7 +175,9 @@ def worded(body: bytes, name: str, otherwise: str = "") -> Said:
         return replace(read(body), labels=(name,) if name else ()) if not otherwise else Said(otherwise, labels=(name,))
     name = name or type_of(value)
     message = text_in(value, "message") or text_in(value, "Message") or otherwise
-    return Said(message, labels=(name,) if name else (), daily="per day" in message.lower())
+    # A day's limit is no rate: to wait a moment does not help.
+    labels = (name, "QuotaExceeded") if "per day" in message.lower() else (name,)
+    return Said(message, labels=tuple(filter(None, labels)))
 
 
 def type_of(value: Mapping[str, Any]) -> str:

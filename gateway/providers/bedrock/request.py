@@ -67,7 +67,7 @@ def request(call: Call, deployment: Deployment) -> Rendered:
         serviceTier=tier(fields, family, dropped),
         requestMetadata=metadata(fields, dropped),
     )
-    if family.top_k == ("top_k",) and "stopSequences" in body.get("inferenceConfig", ()):
+    if family.vendor == "anthropic" and "stopSequences" in body.get("inferenceConfig", ()):
         body["additionalModelResponseFieldPaths"] = STOPPED_BY
     return Rendered(msgspec.json.encode(body), tuple(dict.fromkeys(dropped)))
 
@@ -185,10 +185,11 @@ def own_fields(wished: Wishes, thought: Thought, family: Family, dropped: list[s
     if not family.top_k or thought.on or family.samples == "none":
         dropped.append("top_k")
         return said
-    value: Any = wished.top_k
-    for name in reversed(family.top_k):
-        value = {name: value}
-    return said | value
+    *above, last = family.top_k
+    own: Body = {last: wished.top_k}
+    for name in reversed(above):
+        own = {name: own}
+    return said | own
 
 
 def tier(fields: Mapping[str, Any], family: Family, dropped: list[str]) -> Body | None:

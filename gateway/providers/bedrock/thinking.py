@@ -29,6 +29,7 @@ BUDGETS: Final[Mapping[str, int]] = {
     "xhigh": 32_768,
     "max": 49_152,
 }
+OFF: Final[Body] = {"thinking": {"type": "disabled"}}
 #: Of our efforts those that a family with three levels knows.
 LEVELS: Final[Mapping[str, str]] = {"minimal": "low", "xhigh": "high", "max": "high"}
 
@@ -48,16 +49,18 @@ class Thought(Struct):
     @property
     def on(self) -> bool:
         """Whether it was told to think, so that its other settings are bound."""
-        return bool(self.fields)
+        return bool(self.fields) and self.fields != OFF
 
 
 def thought_of(wished: Wishes, deployment: Deployment, family: Family, limit: int | None, *, barred: bool) -> Thought:
     """What to say of thinking; ``barred``: something else in the request forbids Claude to think."""
     asked = wished.effort not in (None, "none") or wished.budget is not None or wished.adaptive
     how = way_of(deployment, family)
-    if not asked:
-        # Nobody thinks unless told to, but for those that cannot help it.
+    if not asked and wished.effort != "none":
         return Thought(limit)
+    if not asked:
+        # Only who adapts may think untold; gpt-oss and Qwen cannot be told not to.
+        return Thought(limit, OFF if how == "adaptive" else {}, dropped=how in ("reasoning_effort", "reasoning_config"))
     if how is None or (barred and how in ("budget", "adaptive")):
         return Thought(limit, dropped=True)
     effort = effort_of(wished)

@@ -48,7 +48,7 @@ def offer_of(wished: Wishes, turns: list[Turn], family: Family, speaker: Speaker
     elif choice == "named":
         tools = chosen(tools, wished.named, family)
     specs = [block for tool in tools for block in said(tool, family, speaker)] or [bare(name) for name in used]
-    if answer is not None:
+    if answer is not None and choice not in ("required", "named"):
         return with_answer(specs if choice != "none" else [bare(name) for name in used], answer, family)
     if not specs:
         return Offer()
