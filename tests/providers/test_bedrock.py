@@ -153,7 +153,7 @@ def test_a_family_is_read_off_a_model_id(model: str, vendor: str, thinks: str | 
 
 
 def test_of_a_profile_nothing_is_known() -> None:
-    assert family_of(PROFILE) == Family(tiers=False)
+    assert family_of(PROFILE) == Family(forces=True, tiers=False)
 
 
 # --- messages ---------------------------------------------------------------------------------------------------
@@ -323,6 +323,8 @@ def test_a_turn_goes_back_as_it_came_while_it_says_the_same() -> None:
     assert back(CLAUDE, turn(*own)) == own
     edited = turn(*own, text="Let me look.")
     assert back(CLAUDE, edited) == [SIGNED, REDACTED, {"text": "Let me look."}, USE]
+    spaced = turn(SIGNED, {"text": "Let me"}, {"text": "see."}, USE, text="Let me\n\nsee.")
+    assert back(CLAUDE, spaced)[1:3] == [{"text": "Let me"}, {"text": "see."}]
     other = turn(*own, arguments='{"zone": "CET"}')
     assert back(CLAUDE, other)[-1]["toolUse"]["input"] == {"zone": "CET"}
 
@@ -427,12 +429,34 @@ def test_a_schema_is_the_input_of_a_tool_where_it_cannot_be_a_format(model: str,
     assert "outputConfig" not in body
 
 
-def test_a_json_object_is_the_input_of_a_tool_and_beside_other_tools_any_may_be_called() -> None:
-    body, _ = rendered(CLAUDE, response_format={"type": "json_object"}, tools=[TIME])
+def test_beside_other_tools_any_may_be_called_and_where_one_must_be_that_is_the_answer() -> None:
+    body, _ = rendered(NOVA, response_format=form(CLOSED), tools=[TIME])
     assert [tool["toolSpec"]["name"] for tool in body["toolConfig"]["tools"]] == ["time", "signalbox_answer"]
     assert body["toolConfig"]["toolChoice"] == {"any": {}}
-    forced, _ = rendered(CLAUDE, response_format={"type": "json_object"}, tools=[TIME], tool_choice="required")
+    forced, _ = rendered(NOVA, response_format=form(CLOSED), tools=[TIME], tool_choice="required")
     assert forced["toolConfig"] == {"tools": [TIME_SPEC], "toolChoice": {"any": {}}}
+
+
+def test_a_schema_that_nothing_holds_a_model_to_is_refused() -> None:
+    with pytest.raises(CannotSay) as refused:
+        rendered(LLAMA, response_format=form(CLOSED))
+    assert refused.value.param == "response_format"
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "forced"),
+    [
+        (CLAUDE, {}, True),
+        (CLAUDE, {"tools": [TIME]}, False),
+        (CLAUDE, {"reasoning_effort": "low"}, False),
+        (LLAMA, {}, False),
+    ],
+)
+def test_a_json_object_is_forced_where_that_forbids_nothing_else(model: str, more: Any, forced: bool) -> None:
+    body, dropped = rendered(model, response_format={"type": "json_object"}, **more)
+    assert ("signalbox_answer" in json.dumps(body)) is forced
+    assert ("one valid JSON object" in json.dumps(body.get("system", []))) is not forced
+    assert dropped == ()
 
 
 # --- thinking ---------------------------------------------------------------------------------------------------

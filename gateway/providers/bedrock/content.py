@@ -116,8 +116,7 @@ class Speaker:
             for block in kept
             if (use := inner(block, "toolUse")) and use.get("type") != SERVER_TOOL
         ]
-        said = turn_without_blanks(turn)
-        return kept if says_the_same(said, "".join(texts_of(kept)), calls) else None
+        return kept if says_the_same(unspaced(turn), without_blanks("".join(texts_of(kept))), calls) else None
 
     def _thoughts(self, turn: Turn) -> Iterator[Body]:
         """Of a turn that was edited the thoughts that are signed: the model checks the signature, not what follows."""
@@ -231,10 +230,14 @@ def is_signed(thought: Body) -> bool:
     return "redactedContent" in thought or bool(inner(thought, "reasoningText").get("signature"))
 
 
-def turn_without_blanks(turn: Turn) -> Turn:
-    """As it is kept: blocks of blanks alone are not."""
-    parts = [part for part in turn.parts if not (isinstance(part, Text) and not part.text.strip())]
+def unspaced(turn: Turn) -> Turn:
+    """A turn to compare by: the blocks of blanks alone, that models put between others, are not kept."""
+    parts = [Text(without_blanks(part.text)) if isinstance(part, Text) else part for part in turn.parts]
     return Turn(turn.role, parts)
+
+
+def without_blanks(text: str) -> str:
+    return "".join(text.split())
 
 
 def settled(content: list[Body]) -> None:

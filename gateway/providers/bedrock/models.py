@@ -26,7 +26,7 @@ class Family(Struct, frozen=True):
     ``vendor`` is who made it, empty when that is not known. ``caches``: it takes cache points, ``caches_tools`` also
     among tools, ``caches_hour`` with an hour to live.
     ``schemas``: it answers by a schema, and holds to one in calls of tools. ``names_tool``: it can be made to call one
-    tool by name, where others can only be made to call some. ``errors``: it takes the status of a tool's result.
+    tool by name, where others can only be made to call some; ``forces``: it can be made to call any at all. ``errors``: it takes the status of a tool's result.
     ``top_k`` is the path of that parameter among the fields of the model. ``samples``: it takes temperature together
     with topP, one of them, or neither. ``tiers``: it is offered in several tiers of service.
     """
@@ -37,6 +37,7 @@ class Family(Struct, frozen=True):
     caches_hour: bool = False
     schemas: bool = False
     names_tool: bool = True
+    forces: bool = False
     errors: bool = False
     top_k: tuple[str, ...] = ()
     thinks: Thinks | None = None
@@ -44,7 +45,8 @@ class Family(Struct, frozen=True):
     tiers: bool = True
 
 
-UNKNOWN: Final = Family(tiers=False)
+#: Most profiles are of Claude or Nova: what both take is said.
+UNKNOWN: Final = Family(forces=True, tiers=False)
 
 #: The vendors whose models answer by a schema, and which of them do.
 SCHEMAS: Final[Mapping[str, re.Pattern[str]]] = {
@@ -84,6 +86,7 @@ def family_of(model: str) -> Family:
         vendor=vendor,
         schemas=vendor in SCHEMAS and bool(SCHEMAS[vendor].search(rest)),
         names_tool=vendor != "mistral",
+        forces=vendor == "mistral",
         top_k=("k",) if vendor == "cohere" else (),
         thinks=THINKS.get(vendor),
     )
@@ -96,6 +99,7 @@ def nova(name: str) -> Family:
     return Family(
         vendor="amazon",
         caches=True,
+        forces=True,
         errors=True,
         top_k=("inferenceConfig", "topK"),
         thinks="nova" if name.startswith("nova-2") else None,
@@ -113,6 +117,7 @@ def claude(name: str) -> Family:
         caches_hour=version >= (4, 5),
         # Bedrock refuses a format of Opus 4.7, alone among its neighbours.
         schemas=version >= (4, 5) and version != (4, 7),
+        forces=version >= (3, 0),
         errors=version >= (3, 0),
         top_k=("top_k",),
         thinks=None if version < (3, 7) else "budget" if version < (4, 6) else "adaptive",

@@ -20,6 +20,7 @@ from gateway.providers.bedrock.thinking import Thought, thought_of
 from gateway.providers.bedrock.tools import offer_of
 from gateway.providers.bedrock.words import Body, inner
 from gateway.providers.protocol import Rendered
+from gateway.providers.turns import Text
 from gateway.providers.wishes import Wishes
 from gateway.types import Call, Deployment
 
@@ -33,6 +34,8 @@ SAID: Final = frozenset(
     top_logprobs
     """.split()
 )
+
+JSON_ONLY: Final = "Answer with one valid JSON object and nothing else: no words around it, no code fence."
 
 #: What AWS takes as metadata of a request.
 METADATA_KEY: Final = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}")
@@ -50,8 +53,8 @@ def request(call: Call, deployment: Deployment) -> Rendered:
     family, wished = family_of(deployment.model), wishes.read(fields)
     system, said = turns.read(fields)
     speaker = Speaker(family)
-    blocks, messages = speaker.system(system), speaker.messages(said)
-    answer, native = form_of(wished, family)
+    answer, native, told = form_of(wished, family)
+    blocks, messages = speaker.system([*system, *told]), speaker.messages(said)
     offer = offer_of(wished, said, family, speaker, answer)
     barred = offer.forces or messages[-1]["role"] == "assistant" or is_unsigned(messages)
     thought = thought_of(wished, deployment, family, limit_of(wished, deployment), barred=barred)
@@ -116,17 +119,24 @@ def unsaid(fields: Mapping[str, Any]) -> list[str]:
 # --- the parts --------------------------------------------------------------------------------------------------
 
 
-def form_of(wished: Wishes, family: Family) -> tuple[Body | None, Body | None]:
-    """The schema of an answer that must be called for as a tool, and the format where the model knows formats."""
+def form_of(wished: Wishes, family: Family) -> tuple[Body | None, Body | None, list[Text]]:
+    """How an answer gets its form: by a schema that must be called for as a tool, by a format, or by being told to.
+
+    Raises CannotSay for a schema that nothing holds this model to.
+    """
     if wished.json:
-        return {"type": "object"}, None
+        # To force a call is surest, but it forbids to think and to call anything else.
+        alone = family.forces and not wished.tools and wished.effort in (None, "none") and wished.budget is None
+        return ({"type": "object"}, None, []) if alone and not wished.adaptive else (None, None, [Text(JSON_ONLY)])
     if wished.schema is None:
-        return None, None
-    if not (family.schemas and is_closed(wished.schema)):
-        return wished.schema, None
-    text = msgspec.json.encode(wished.schema).decode()
-    schema = filled(schema=text, name=wished.schema_name)
-    return None, {"type": "json_schema", "structure": {"jsonSchema": schema}}
+        return None, None, []
+    if family.schemas and is_closed(wished.schema):
+        text = msgspec.json.encode(wished.schema).decode()
+        schema = filled(schema=text, name=wished.schema_name)
+        return None, {"type": "json_schema", "structure": {"jsonSchema": schema}}, []
+    if not family.forces:
+        raise CannotSay("This model cannot be held to this schema over Converse.", param="response_format")
+    return wished.schema, None, []
 
 
 def is_closed(schema: Any) -> bool:
