@@ -19,7 +19,8 @@ Read next: reliability/failures.py, the table that says what each kind of provid
     ├── ConnectFailed       refused, DNS, TLS, reset before a byte was sent
     ├── Timeout             nothing came in the time allowed
     ├── Disconnected        the provider closed before the answer was complete
-    └── ProtocolViolation   not HTTP, or over a limit on head, line or body
+    ├── ProtocolViolation   not HTTP, or over a limit on head, line or body
+    └── CredentialFailed    the account's login: nothing was sent
     ConfigError             the configuration cannot be used; carries every Problem found
 """
 
@@ -214,6 +215,17 @@ class Disconnected(TransportError):
 
 class ProtocolViolation(TransportError):
     """What came was not HTTP, or went over a limit on head, line or body."""
+
+
+class CredentialFailed(TransportError):
+    """The login of an account has nothing to send a request with; the message holds no secret.
+
+    ``refused``: it will not have until somebody changes something. Else whoever grants it could not be reached.
+    """
+
+    def __init__(self, message: str, *, refused: bool) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 class Problem(Struct, frozen=True):

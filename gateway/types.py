@@ -36,6 +36,7 @@ __all__ = [
     "IntentRule",
     "Journal",
     "Key",
+    "Login",
     "Match",
     "Native",
     "Part",
@@ -124,8 +125,27 @@ class Timeouts(Struct, frozen=True):
     total: float = 600.0
 
 
+class Login(Struct, frozen=True):
+    """How an account proves who it is where no key does: at whose login, and what the operator says for it."""
+
+    kind: Literal["aws", "google", "azure_ad"]
+    params: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[tuple[str, Secret], ...] = ()
+
+    def param(self, name: str) -> str | None:
+        """What is said of that name, None when nothing is."""
+        return dict(self.params).get(name)
+
+    def secret(self, name: str) -> Secret | None:
+        """The secret of that name, None when there is none."""
+        return dict(self.secrets).get(name)
+
+
 class Account(Struct, frozen=True, eq=False):
-    """An account at a provider: where it is, who runs it, and the keys that open it."""
+    """An account at a provider: where it is, who runs it, and what opens it: keys, or a login (``auth``).
+
+    ``project`` is what Google Cloud calls one.
+    """
 
     name: str
     kind: str
@@ -139,6 +159,8 @@ class Account(Struct, frozen=True, eq=False):
     transport: Literal["http1", "httpx2", "simulated"] = "http1"
     timeouts: Timeouts = Timeouts()
     max_connections: int = 1000
+    auth: Login | None = None
+    project: str | None = None
 
 
 class Deployment(Struct, frozen=True, eq=False):

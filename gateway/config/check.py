@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from gateway.config.checks import reach, references, safety, sense
+from gateway.config.checks import logins, reach, references, safety, sense
 from gateway.config.draft import Draft
 from gateway.config.finding import Finding
 
@@ -22,6 +22,11 @@ CHECKS: Final[tuple[Callable[[Draft], Iterator[Finding]], ...]] = (
     references.names,
     references.aliases,
     references.keys,
+    logins.one_way_in,
+    logins.places,
+    logins.aws,
+    logins.google,
+    logins.azure_ad,
     reach.routes,
     reach.default_route,
     reach.served,

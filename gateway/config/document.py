@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from gateway.config.schema import Config, StrategyEntry
-from gateway.config.units import Count, Duration, Hidden, OneOrMore, Size, Switch
+from gateway.config.units import Count, Duration, Hidden, HiddenDocument, OneOrMore, Size, Switch
 from gateway.policy.strategies import STRATEGIES
 from gateway.types import Secret
 
@@ -51,6 +51,7 @@ _WORDS: tuple[tuple[Any, str], ...] = (
     (Switch, "on or off"),
     (OneOrMore, "one or more"),
     (Hidden, "secret"),
+    (HiddenDocument, "secret"),
 )
 _PLAIN = {str: "text", int: "whole number", float: "number", bool: "on or off", Secret: "secret"}
 

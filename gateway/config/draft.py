@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from gateway.config.addresses import privacy
 from gateway.config.kinds import Kind, kind_of
+from gateway.config.logins import login_of, place_of
 from gateway.config.schema import Config, DeploymentEntry, PriceEntry, ProviderEntry, TimeoutsEntry
 from gateway.config.source import Node
 from gateway.data.catalogue import facts, micros_per_million
@@ -55,12 +56,18 @@ def _accounts(config: Config, environ: Mapping[str, str]) -> Iterator[tuple[str,
 
 def _account(name: str, entry: ProviderEntry, kind: Kind, base_url: str, environ: Mapping[str, str]) -> Account:
     own = entry.base_url is None and entry.endpoint is None and privacy(base_url) is not None
+    usual = uses_usual_key(entry, kind)
+    keys = entry.api_key or (_usual_key(kind, environ) if usual and entry.auth is None else ())
+    login = login_of(entry.auth, kind.login if usual and not keys else None, environ)
+    place = place_of(entry, login.kind if login is not None else kind.login, environ)
     return Account(
         name=name,
         kind=kind.kind,
-        base_url=base_url,
-        keys=entry.api_key or (_usual_key(kind, environ) if uses_usual_key(entry, kind) else ()),
-        region=entry.region,
+        base_url=place.fill(base_url),
+        keys=keys,
+        auth=login,
+        region=place.region,
+        project=place.project,
         company=entry.company or kind.company,
         headers=tuple((header.lower(), value) for header, value in entry.headers.items()),
         api_version=entry.api_version,
@@ -72,7 +79,7 @@ def _account(name: str, entry: ProviderEntry, kind: Kind, base_url: str, environ
 
 
 def uses_usual_key(entry: ProviderEntry, kind: Kind) -> bool:
-    """Whether the key of the environment is meant: not at another address than the provider's own, if it has one."""
+    """Whether the key or login of the environment is meant: not at another address than the provider's own, if any."""
     return kind.base_url is None or (entry.base_url or entry.endpoint or kind.base_url).rstrip("/") == kind.base_url
 
 

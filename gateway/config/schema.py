@@ -12,22 +12,26 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
-from gateway.config.units import Count, Duration, Hidden, Number, OneOrMore, Size, Switch, Text
+from gateway.config.units import Count, Duration, Hidden, HiddenDocument, Number, OneOrMore, Size, Switch, Text
 from gateway.policy.strategies import STRATEGIES, Ordered
 from gateway.types import Rescue, Strategy
 
 __all__ = [
     "AdmissionEntry",
+    "AwsEntry",
+    "AzureAdEntry",
     "BreakerEntry",
     "Capability",
     "Config",
     "DegradeEntry",
     "DeploymentEntry",
+    "GoogleEntry",
     "HedgeEntry",
     "IntentEntry",
     "JournalEntry",
     "KeyEntry",
     "LimitsEntry",
+    "LoginEntry",
     "PolicyEntry",
     "PriceEntry",
     "ProviderEntry",
@@ -98,8 +102,92 @@ class TimeoutsEntry(Entry):
     total: Duration = Field(default=600.0, gt=0, description="For the whole attempt.")
 
 
+class AwsEntry(Entry):
+    """Requests signed with an access key of AWS: the one given here, else the first that AWS's credential chain has.
+
+    The key of the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`) needs no package;
+    profiles, SSO, containers and instances need `pip install 'signalbox-gateway[aws]'`.
+    """
+
+    profile: Text | None = Field(default=None, description="Profile of AWS's configuration files.")
+    access_key_id: Hidden | None = Field(default=None, description="Id of an access key.")
+    secret_access_key: Hidden | None = Field(default=None, description="Its secret.")
+    session_token: Hidden | None = Field(default=None, description="The token that comes with one that expires.")
+
+
+class GoogleEntry(Entry):
+    """A token of Google Cloud: of the document given here, else by application default credentials.
+
+    Those are the file that `GOOGLE_APPLICATION_CREDENTIALS` names, that of the command line's login, or the metadata
+    server of the machine, which needs no package; files and documents need `pip install 'signalbox-gateway[google]'`.
+    """
+
+    credentials: HiddenDocument | None = Field(
+        default=None,
+        description="A service account, a user or a federated identity: the path of its JSON file, or the JSON itself "
+        "as `${file:/path}` or `${NAME}`.",
+    )
+
+
+class AzureAdEntry(Entry):
+    """A token of Microsoft Entra ID (Azure AD): of the client given here or in the environment, else of this machine.
+
+    With a secret (`AZURE_TENANT_ID`, `AZURE_CLIENT_ID`, `AZURE_CLIENT_SECRET` by default) it needs no package; managed
+    and workload identities, and the command line's login, need `pip install 'signalbox-gateway[azure]'`.
+    """
+
+    tenant: Text | None = Field(default=None, description="Id or domain of the directory.")
+    client_id: Text | None = Field(default=None, description="Id of the application, or of the managed identity.")
+    client_secret: Hidden | None = Field(default=None, description="Secret of the application.")
+    scope: Text = Field(
+        default="https://cognitiveservices.azure.com/.default",
+        description="What the token is for; other clouds differ.",
+    )
+    authority: Text | None = Field(
+        default=None,
+        description="Address of the login, for other clouds; by default `AZURE_AUTHORITY_HOST`, or Azure's.",
+    )
+
+
+LOGINS: Final = ("aws", "google", "azure_ad")
+
+
+def _or_a_login(schema: dict[str, Any]) -> None:
+    """What editors are told: the name of a login, or one key with its parameters."""
+    fields = {key: schema.pop(key) for key in ("type", "properties", "additionalProperties") if key in schema}
+    schema["anyOf"] = [{"enum": list(LOGINS)}, {**fields, "minProperties": 1, "maxProperties": 1}]
+
+
+class LoginEntry(Entry):
+    """How an account proves who it is where no key does: the name alone, or with parameters."""
+
+    model_config = ConfigDict(json_schema_extra=_or_a_login)
+
+    aws: AwsEntry | None = Field(default=None, description="Requests are signed, as Amazon Bedrock wants them.")
+    google: GoogleEntry | None = Field(default=None, description="A token of Google Cloud, as Vertex AI wants it.")
+    azure_ad: AzureAdEntry | None = Field(default=None, description="A token of Microsoft Entra ID, for Azure.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: Any) -> Any:
+        """``aws`` for ``{aws: {}}``, and ``{aws: }`` for the same."""
+        if isinstance(data, str):
+            if data not in LOGINS:
+                raise PydanticCustomError("login", "expected aws, google or azure_ad")
+            return {data: {}}
+        if isinstance(data, dict):
+            return {name: {} if fields is None else fields for name, fields in data.items()}
+        return data
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> LoginEntry:
+        if len(self.model_fields_set) != 1:
+            raise PydanticCustomError("one_login", "name exactly one login")
+        return self
+
+
 class ProviderEntry(Entry):
-    """An account at a provider: where it is, who runs it, and the keys that open it."""
+    """An account at a provider: where it is, who runs it, and what opens it."""
 
     kind: Text | None = Field(default=None, description="What it speaks; by default the name of this entry.")
     api_key: Annotated[tuple[Hidden, ...], BeforeValidator(_listed), _or_list({"type": "string"})] = Field(
@@ -107,11 +195,22 @@ class ProviderEntry(Entry):
         description="One key, or a list of keys that share the load; by default the provider's usual environment "
         "variable. Write it as `${NAME}` or `${file:/path}`.",
     )
+    auth: LoginEntry | None = Field(
+        default=None,
+        description="A login in place of a key: `aws`, `google` or `azure_ad`, or one of them with parameters.",
+    )
     base_url: Text | None = Field(
         default=None, description="Address that paths are added to; by default the provider's own."
     )
     endpoint: Text | None = Field(default=None, description="Another word for `base_url`, as Azure calls it.")
-    region: Text | None = Field(default=None, description="Where data is processed; routes may require it.")
+    region: Text | None = Field(
+        default=None,
+        description="Where data is processed; routes may require it. At AWS and Google Cloud also the place that is "
+        "asked, by default `AWS_REGION` or `GOOGLE_CLOUD_LOCATION`.",
+    )
+    project: Text | None = Field(
+        default=None, description="Project of Google Cloud that pays; by default `GOOGLE_CLOUD_PROJECT`."
+    )
     company: Text | None = Field(
         default=None, description="Who operates the endpoint; by default the provider's company."
     )

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from gateway.types import Secret
 
-__all__ = ["Count", "Duration", "Hidden", "Number", "OneOrMore", "Size", "Switch", "Text"]
+__all__ = ["Count", "Duration", "Hidden", "HiddenDocument", "Number", "OneOrMore", "Size", "Switch", "Text"]
 
 _QUANTITY: Final = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?) ?([A-Za-z]*)")
 _EXPRESSION: Final = r".*\$\{.*\}.*"
@@ -95,6 +95,14 @@ def _secret(value: Any) -> Secret:
     return Secret(value)
 
 
+def _document(value: Any) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str) or not value.strip():
+        raise PydanticCustomError("secret", "expected the path of a file, or a document as ${{file:/path}}")
+    return Secret(value)
+
+
 def _quantity_schema(pattern: str, example: str) -> WithJsonSchema:
     return WithJsonSchema(
         {
@@ -144,4 +152,11 @@ Hidden = Annotated[
     PlainValidator(_secret),
     PlainSerializer(lambda _: "…", return_type=str),
     WithJsonSchema({"type": "string", "description": "a secret, as ${NAME} or ${file:/path}"}),
+]
+#: A secret of several lines, or the path of the file that holds it.
+HiddenDocument = Annotated[
+    Secret,
+    PlainValidator(_document),
+    PlainSerializer(lambda _: "…", return_type=str),
+    WithJsonSchema({"type": "string", "description": "a path, or a document as ${file:/path}"}),
 ]

@@ -44,7 +44,12 @@ _PATTERNS: Final[Mapping[str, str]] = {
     "name": "must begin with a letter or digit, and hold only those and . _ : / @ + -",
     "hash": "must be the SHA-256 of the key: 64 hexadecimal digits",
 }
-_SECRET_KEYS: Final = frozenset({"api_key", "admin_token", "state", "secret_hash", "headers"})
+_SECRET_KEYS: Final = frozenset(
+    """
+    api_key admin_token state secret_hash headers access_key_id secret_access_key session_token credentials
+    client_secret
+    """.split()
+)
 
 
 def validate(root: Node) -> tuple[Config | None, list[Finding]]:

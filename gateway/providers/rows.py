@@ -20,7 +20,9 @@ __all__ = ["ROWS", "Row"]
 class Row(Struct, frozen=True, kw_only=True, eq=False):
     """A provider. ``base_url`` is its public address, None where every account has one of its own.
 
+    It may hold ``{region}`` and ``{project}``, which are the account's.
     ``env`` names the variable that its key is usually kept in; ``key_required`` says that nothing works without.
+    ``login``: how an account without a key logs in, where that is not written.
     ``cannot`` names the needs of requests (intent/features.py) that its protocol has no words for.
     ``path`` follows the base address; ``per_deployment`` is the path before it where the model stands in the address.
     ``include_usage``: it knows ``stream_options``, and reports usage in a stream only when asked to.
@@ -38,6 +40,7 @@ class Row(Struct, frozen=True, kw_only=True, eq=False):
     company: str | None = None
     env: str | None = None
     key_required: bool = True
+    login: Literal["aws", "google"] | None = None
     protocol: Literal["openai", "anthropic", "google", "bedrock"] = "openai"
     cannot: frozenset[str] = frozenset()
     auth: Literal["bearer", "api-key", "x-goog-api-key"] = "bearer"

@@ -9,7 +9,7 @@ import re
 
 from gateway.types import Endpoint, WireRequest
 
-__all__ = ["check", "fields_of", "head_of", "render"]
+__all__ = ["check", "fields_of", "head_of", "host_of", "render"]
 
 #: Default ports are not named in the host header.
 PORTS = {"http": 80, "https": 443}
@@ -38,17 +38,22 @@ def fields_of(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
 def head_of(endpoint: Endpoint) -> bytes:
     """What all requests to an endpoint begin with, up to the value of content-length. Raises as ``check``."""
     check(endpoint)
-    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-    if endpoint.port != PORTS[endpoint.scheme]:
-        host = f"{host}:{endpoint.port}"
     return b"".join(
         [
             f"{endpoint.method} {endpoint.target} HTTP/1.1\r\n".encode("ascii"),
-            b"host: %b\r\n" % host.encode("idna"),
+            b"host: %b\r\n" % host_of(endpoint),
             fields_of(endpoint.headers),
             b"accept-encoding: identity\r\ncontent-length: ",
         ]
     )
+
+
+def host_of(endpoint: Endpoint) -> bytes:
+    """The value of the host header."""
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    if endpoint.port != PORTS[endpoint.scheme]:
+        host = f"{host}:{endpoint.port}"
+    return host.encode("idna")
 
 
 def render(head: bytes, request: WireRequest) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from gateway.errors import (
     ConnectFailed,
+    CredentialFailed,
     Disconnected,
     Failure,
     FailureKind,
@@ -28,6 +29,8 @@ def meaning(error: TransportError, *, status: int | None, reading: bool, content
 
 
 def _kind(error: TransportError, status: int | None, *, reading: bool, content: bool) -> FailureKind:
+    if isinstance(error, CredentialFailed):
+        return "auth" if error.refused else "connect"
     if isinstance(error, ProtocolViolation):
         return "garbage"
     if isinstance(error, ConnectFailed) or (isinstance(error, Timeout) and error.phase == "connect"):

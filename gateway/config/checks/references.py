@@ -38,12 +38,15 @@ def kinds(draft: Draft) -> Iterator[Finding]:
             )
         elif name not in draft.accounts:
             yield Finding(path, f"provider {name!r} needs a base_url", f"kind {kind.kind} has none of its own")
-        elif kind.key_required and not draft.accounts[name].keys:
+        elif kind.key_required and not draft.accounts[name].keys and draft.accounts[name].auth is None:
             yield _no_key(name, kind, usual=uses_usual_key(entry, kind))
 
 
 def _no_key(name: str, kind: Kind, usual: bool) -> Finding:
     path, message = ("providers", name), f"provider {name!r} has no api_key"
+    if kind.login is not None:
+        hint = f"write `auth: {kind.login}` if that login is meant for this address: by itself it goes only to its own"
+        return Finding(path, message, hint)
     if kind.env is None:
         return Finding(path, message, "write `api_key: ${NAME}`")
     if usual:

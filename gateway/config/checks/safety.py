@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from gateway.config.addresses import host_of, is_loopback, privacy
 from gateway.config.draft import Draft
 from gateway.config.finding import Finding, Path
+from gateway.config.logins import is_document
+from gateway.config.schema import LoginEntry
 
 __all__ = ["base_urls", "headers", "listeners", "plain_secrets"]
 
@@ -99,6 +101,7 @@ def _secrets(draft: Draft) -> Iterator[Path]:
         several = isinstance(draft.root.find(("providers", name, "api_key")).value, list)
         for place in range(len(entry.api_key)):
             yield ("providers", name, "api_key", place) if several else ("providers", name, "api_key")
+        yield from (("providers", name, "auth", *path) for path in _of_login(entry.auth))
         for header in entry.headers:
             if header.lower() in _SECRET_HEADERS:
                 yield ("providers", name, "headers", header)
@@ -106,3 +109,17 @@ def _secrets(draft: Draft) -> Iterator[Path]:
         yield ("server", "admin_token")
     if config.state is not None and urlsplit(config.state.reveal()).password:
         yield ("state",)
+
+
+def _of_login(entry: LoginEntry | None) -> Iterator[Path]:
+    """Secrets of a login. Of Google's only a document is one, not the path of a file."""
+    if entry is None:
+        return
+    if entry.aws is not None:
+        written = entry.aws.model_fields_set & {"secret_access_key", "session_token"}
+        yield from (("aws", name) for name in sorted(written))
+    credentials = entry.google.credentials if entry.google is not None else None
+    if credentials is not None and is_document(credentials.reveal()):
+        yield ("google", "credentials")
+    if entry.azure_ad is not None and entry.azure_ad.client_secret is not None:
+        yield ("azure_ad", "client_secret")
