@@ -41,6 +41,7 @@ from gateway.telemetry.ring import Ring
 from gateway.telemetry.sinks import Sink, Sinks
 from gateway.testing.transport import Simulated
 from gateway.types import Exchange, World
+from gateway.upstream.credentials.make import Credentials
 from gateway.upstream.http1 import Http1
 from gateway.upstream.over_httpx2 import OverHttpx2
 from gateway.upstream.transport import Transport
@@ -75,9 +76,10 @@ class App:
         self._probes: set[asyncio.Task[None]] = set()
         self._listeners: list[Listener] = []
 
-        # Transports keep their connections over reloads, so they outlive any World.
+        # Transports keep their connections over reloads, and logins their tokens, so they outlive any World.
         self._transports = transports or {"http1": Http1(), "httpx2": OverHttpx2(), "simulated": Simulated()}
-        self._live = make_live(world, self._transports)
+        self._credentials = Credentials(wall)
+        self._live = make_live(world, self._transports, self._credentials)
         self._state: State = Redis(world.state.reveal()) if world.state is not None else Memory()
 
         # Sinks, in this order: what answers questions, what survives a crash, what the fleet shares, what people read.
@@ -220,7 +222,7 @@ class App:
     def swap(self, world: World) -> None:
         """Put another World in place. Requests in flight keep theirs; what is read once at start stays as it was."""
         self.world = world
-        self.pipeline.live = make_live(world, self._transports)
+        self.pipeline.live = make_live(world, self._transports, self._credentials)
         self.health.know(world, self._clock())
         self.admission.rules = world.admission
         self._loaded_at, self._problems = self._wall(), ()

@@ -27,6 +27,7 @@ from gateway.providers.stream import as_stream
 from gateway.refusal import nothing_can, only_full
 from gateway.story import Story
 from gateway.types import Asked, Call, Caller, Decision, Exchange, Features, Policy, Snapshot, World
+from gateway.upstream.credentials.make import Credentials
 from gateway.upstream.run import NotBegun, Run
 from gateway.upstream.targets import Target, make_ready
 from gateway.upstream.transport import Transport
@@ -43,10 +44,10 @@ class Live(Struct, frozen=True, eq=False):
     classifier: Classifier
 
 
-def make_live(world: World, transports: Mapping[str, Transport]) -> Live:
+def make_live(world: World, transports: Mapping[str, Transport], credentials: Credentials | None = None) -> Live:
     """Everything that is built once for a World rather than for a request."""
     policies = {route.name: route.policy for route in world.routes}
-    return Live(world, make_ready(world, transports), policies, Classifier(world.intents))
+    return Live(world, make_ready(world, transports, credentials), policies, Classifier(world.intents))
 
 
 class Conversation(Protocol):

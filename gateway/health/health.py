@@ -20,11 +20,12 @@ from gateway.reliability.meter import Buckets, SharedMeter
 from gateway.reliability.quota import Need, Quota, Taken
 from gateway.reliability.remaining import Dimension, read_remaining
 from gateway.state.verbs import State
-from gateway.types import Burden, Cooling, Deployment, Features, Secret, Usage, World
+from gateway.types import Account, Burden, Cooling, Deployment, Features, Login, Secret, Usage, World
 
 __all__ = ["Health"]
 
 Headers = Sequence[tuple[bytes, bytes]]
+Opened = tuple[str, tuple[Secret, ...], Login | None]
 
 #: A lease of the probe ends before the next one is due, so that a holder that died keeps nobody from probing.
 LEASE: Final = 0.8
@@ -66,7 +67,7 @@ class Health:
         self._weighed: dict[str, Lane] = {}
         self._watched: dict[str, Lane] = {}
         self._hedges: dict[float, RetryBudget] = {}
-        self._parkings: dict[tuple[str, tuple[Secret, ...]], Parking] = {}
+        self._parkings: dict[Opened, Parking] = {}
         self._by_key: dict[str, list[tuple[Lane, int, bool]]] = {}
         self._turn = 0
         self._share = 1.0
@@ -90,7 +91,7 @@ class Health:
         )
         self._known_at = now
         before, self._lanes, self._by_deployment, self._by_key = self._lanes, {}, {}, {}
-        keys = {(d.account.name, d.account.keys) for d in world.deployments.values()}
+        keys = {_opened(deployment.account) for deployment in world.deployments.values()}
         self._parkings = {key: parking for key, parking in self._parkings.items() if key in keys}
         for name, deployment in world.deployments.items():
             lane_name = lane_of(deployment)
@@ -126,9 +127,9 @@ class Health:
     def _parking(self, deployment: Deployment) -> Parking:
         """What is known of an account's keys, whichever model was asked; of other keys nothing is known yet."""
         account = deployment.account
-        known = self._parkings.get((account.name, account.keys))
+        known = self._parkings.get(_opened(account))
         if known is None:
-            known = self._parkings[account.name, account.keys] = Parking(len(account.keys))
+            known = self._parkings[_opened(account)] = Parking(len(account.keys))
         return known
 
     def _know_keys(self, lane: Lane) -> None:
@@ -419,7 +420,12 @@ def _same(one: Deployment, other: Deployment) -> bool:
 
 
 def _same_place(one: Deployment, other: Deployment) -> bool:
-    return one.account.base_url == other.account.base_url and one.account.keys == other.account.keys
+    return one.account.base_url == other.account.base_url and _opened(one.account)[1:] == _opened(other.account)[1:]
+
+
+def _opened(account: Account) -> Opened:
+    """An account, and what opens it."""
+    return account.name, account.keys, account.auth
 
 
 def _key_name(deployment: Deployment, n: int) -> str:

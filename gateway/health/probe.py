@@ -25,7 +25,8 @@ async def probe(target: Target, leave: Leave, clock: Callable[[], float]) -> Non
     status: int | None = None
     failure: Failure | None = None
     try:
-        response = await target.transport.send(WireRequest(target.models, b""), LIMIT)
+        login = await target.credential.headers(target.models, b"") if target.credential is not None else ()
+        response = await target.transport.send(WireRequest(target.models, b"", login), LIMIT)
         status = response.status
         try:
             if status >= 500 or status == 429:

@@ -15,13 +15,14 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.errors import CannotSay, Failure, Timeout, TransportError
+from gateway.errors import CannotSay, CredentialFailed, Failure, Timeout, TransportError
 from gateway.providers.protocol import Answer, Feed, Piece
 from gateway.providers.streamable import streamable
 from gateway.reliability.attempts import Start
 from gateway.story import Story
-from gateway.types import Call, Timeouts, WireRequest
+from gateway.types import Call, Endpoint, Timeouts, WireRequest
 from gateway.upstream.care import Care, Leave
+from gateway.upstream.credentials.credential import Credential, Headers
 from gateway.upstream.delivery import Delivery
 from gateway.upstream.meaning import meaning
 from gateway.upstream.rescue import Rescue
@@ -281,14 +282,24 @@ class Trial:
         endpoint = (target.streams if streams else target.endpoints)[current.leave.key]
         rendered = target.protocol.render(call, target.deployment, stream=stream)
         current.dropped = rendered.dropped
-        response = await self._sent(current, WireRequest(endpoint, rendered.body, rendered.headers), first_byte_s)
+        headers = rendered.headers
+        if target.credential is not None:
+            headers += await self._login(current, target.credential, endpoint, rendered.body)
+        response = await self._sent(current, WireRequest(endpoint, rendered.body, headers), first_byte_s)
         current.status = response.status
-        headers = response.headers
-        current.leave.answered(headers, self._clock())
+        current.leave.answered(response.headers, self._clock())
         current.request_id = next(
-            (value.decode("latin-1")[:100] for name, value in headers if name in REQUEST_IDS), None
+            (value.decode("latin-1")[:100] for name, value in response.headers if name in REQUEST_IDS), None
         )
         return response
+
+    async def _login(self, current: Current, credential: Credential, endpoint: Endpoint, body: bytes) -> Headers:
+        """What the account's login adds to a request, within the time of the try."""
+        try:
+            async with asyncio.timeout(max(self._left(current, self._clock()), 0.001)):
+                return await credential.headers(endpoint, body)
+        except TimeoutError:
+            raise CredentialFailed("no login in the time allowed", refused=False) from None
 
     async def _sent(self, current: Current, request: WireRequest, first_byte_s: float) -> Response:
         """The head of an answer. To connect and to wait for it may not take the time of the try twice over."""
@@ -304,8 +315,12 @@ class Trial:
             raise Timeout("no head of an answer in the time allowed", "first_byte") from None
 
     async def _refusal(self, response: Response, current: Current) -> Failure:
+        target = current.target
         body = await self._body(response, current)
-        return current.target.protocol.fault(response.status, response.headers, body, current.target.deployment)
+        failure = target.protocol.fault(response.status, response.headers, body, target.deployment)
+        if failure.kind == "auth" and target.credential is not None:
+            target.credential.refused()
+        return failure
 
     async def _body(self, response: Response, current: Current) -> bytes:
         """The whole body, or as much of an error's as anybody needs; the plan's deadline holds for trickles too."""

@@ -9,6 +9,8 @@ from msgspec import Struct
 from gateway.providers.protocol import Protocol
 from gateway.providers.registry import protocol_of
 from gateway.types import Deployment, Endpoint, World
+from gateway.upstream.credentials.credential import Credential
+from gateway.upstream.credentials.make import Credentials
 from gateway.upstream.transport import Transport
 
 __all__ = ["Target", "make_ready"]
@@ -18,7 +20,8 @@ class Target(Struct, frozen=True, eq=False):
     """A deployment and all that a call to it needs.
 
     ``endpoints`` has one for each key of the account, at least one, and ``streams`` those for streams;
-    ``models`` is where it lists its models.
+    ``models`` is where it lists its models. ``credential`` has what each request carries where a login opens the
+    account.
     """
 
     deployment: Deployment
@@ -27,14 +30,22 @@ class Target(Struct, frozen=True, eq=False):
     endpoints: tuple[Endpoint, ...]
     streams: tuple[Endpoint, ...]
     models: Endpoint
+    credential: Credential | None = None
 
 
-def make_ready(world: World, transports: Mapping[str, Transport]) -> Mapping[str, Target]:
-    """Every deployment of a world, by name. ``transports`` are by the names that accounts use."""
-    return {name: _target(deployment, transports) for name, deployment in world.deployments.items()}
+def make_ready(
+    world: World, transports: Mapping[str, Transport], credentials: Credentials | None = None
+) -> Mapping[str, Target]:
+    """Every deployment of a world, by name. ``transports`` are by the names that accounts use.
+
+    ``credentials`` keep what they know of logins that the last world had too.
+    """
+    credentials = credentials or Credentials()
+    credentials.know(deployment.account for deployment in world.deployments.values())
+    return {name: _target(deployment, transports, credentials) for name, deployment in world.deployments.items()}
 
 
-def _target(deployment: Deployment, transports: Mapping[str, Transport]) -> Target:
+def _target(deployment: Deployment, transports: Mapping[str, Transport], credentials: Credentials) -> Target:
     account = deployment.account
     protocol = protocol_of(account.kind)
     keys = account.keys or (None,)
@@ -45,4 +56,5 @@ def _target(deployment: Deployment, transports: Mapping[str, Transport]) -> Targ
         endpoints=tuple([protocol.endpoint(deployment, key, stream=False) for key in keys]),
         streams=tuple([protocol.endpoint(deployment, key, stream=True) for key in keys]),
         models=protocol.models(deployment, keys[0]),
+        credential=credentials.of(account),
     )

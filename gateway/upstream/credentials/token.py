@@ -59,7 +59,7 @@ def ask(
         where = url.partition("?")[0]
         raise CredentialFailed(f"{where} cannot be asked ({type(error).__name__})", refused=False) from None
     if answer.status_code != 200:
-        raise _refusal(answer)
+        raise _refusal(answer, (form or {}).get("client_secret"))
     try:
         granted = msgspec.json.decode(answer.content[:LONGEST], type=Granted, strict=False)
     except msgspec.DecodeError:
@@ -74,12 +74,13 @@ def bearer(token: str) -> Headers:
     return ((b"authorization", b"Bearer " + token.encode()),)
 
 
-def _refusal(answer: httpx2.Response) -> CredentialFailed:
+def _refusal(answer: httpx2.Response, secret: str | None) -> CredentialFailed:
     try:
         said = msgspec.json.decode(answer.content[:LONGEST], type=Refused)
     except msgspec.DecodeError:
         said = Refused()
-    why = ": ".join(sanitise(part) for part in (said.error, said.error_description) if part)
+    words = [part.replace(secret, "…") if secret else part for part in (said.error, said.error_description) if part]
+    why = sanitise(": ".join(words))
     status = answer.status_code
     return CredentialFailed(
         f"{_where(answer)} answered {status}{f', {why}' if why else ''}", refused=status < 500 and status != 429
