@@ -2,13 +2,15 @@
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
+# `clouds` adds the extras: what looks for logins at AWS, Google Cloud and Azure beyond the configuration.
+ARG REQUIREMENTS=base
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-COPY requirements/base.txt requirements/build.txt requirements/
+COPY requirements/${REQUIREMENTS}.txt requirements/build.txt requirements/
 # The build tools and pip itself stay behind in /build; what runs is /opt/signalbox alone.
 RUN python3 -m venv /build && python3 -m venv --without-pip /opt/signalbox \
  && /build/bin/pip install --require-hashes -r requirements/build.txt \
- && /build/bin/pip --python /opt/signalbox/bin/python install --require-hashes -r requirements/base.txt
+ && /build/bin/pip --python /opt/signalbox/bin/python install --require-hashes -r "requirements/${REQUIREMENTS}.txt"
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 RUN /build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /dist . \

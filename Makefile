@@ -75,6 +75,7 @@ LOCK := uv pip compile --generate-hashes --universal --python-version 3.11 --no-
 
 lock:  ## pin every dependency with its hashes (needs uv)
 	$(LOCK) pyproject.toml -o requirements/base.txt
+	$(LOCK) pyproject.toml --all-extras -o requirements/clouds.txt
 	$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
 	$(LOCK) --group build -o requirements/build.txt
 

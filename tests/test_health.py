@@ -19,7 +19,7 @@ from gateway.state.memory import Memory
 from gateway.testing.faults import SlowFirstToken
 from gateway.testing.script import Script
 from gateway.testing.server import SimulatedProvider
-from gateway.types import Account, Cooling, Deployment, Features, Reliability, Secret, Usage, World
+from gateway.types import Account, Cooling, Deployment, Features, Login, Reliability, Secret, Usage, World
 from tests.gateway import BODY, Running, against, serving
 from tests.make import asked, deployment, policy, route, world
 from tests.redis_server import RedisServer, redis_server
@@ -190,6 +190,22 @@ def test_an_endpoint_that_a_reload_has_moved_is_asked_though_the_old_one_was_lef
     health.know(replace(w, deployments={"a": one(account("k", base_url="https://two.example/v1"))}), T0 + 1)
     run(health, state, T0 + 1.1)
     assert health.cooling(FEATURES, T0 + 2) == {}
+
+
+def test_a_login_that_was_refused_is_begun_anew_when_a_reload_has_changed_it() -> None:
+    before, after = (
+        one(replace(account(), auth=Login("azure_ad", (("tenant", "t"),), (("client_secret", Secret(secret)),))))
+        for secret in ("old", "new")
+    )
+    health, state, w = known(before)
+    fail(health, before, "auth", T0)
+    run(health, state, T0 + 0.1)
+    assert health.leave(before, FEATURES, T0 + 1) is None
+    health.know(replace(w, deployments={"a": before}), T0 + 1)
+    assert health.leave(before, FEATURES, T0 + 1) is None, "the same one rests on"
+    health.know(replace(w, deployments={"a": after}), T0 + 1)
+    run(health, state, T0 + 1.1)
+    assert health.leave(after, FEATURES, T0 + 2) is not None
 
 
 def test_a_breaker_with_other_rules_after_a_reload_still_heeds_what_the_fleet_says() -> None:

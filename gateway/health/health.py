@@ -431,9 +431,14 @@ def _opened(account: Account) -> Opened:
 def _key_name(deployment: Deployment, n: int) -> str:
     """A name for a key that every replica gives it and that tells nothing of it."""
     account = deployment.account
-    if not account.keys:
+    if account.auth is not None:
+        parts = (*account.auth.params, *((name, secret.reveal()) for name, secret in account.auth.secrets))
+        opened_by = repr((account.auth.kind, parts))
+    elif account.keys:
+        opened_by = account.keys[n].reveal()
+    else:
         return account.name
-    return f"{account.name}#{hashlib.sha256(account.keys[n].reveal().encode()).hexdigest()[:8]}"
+    return f"{account.name}#{hashlib.sha256(opened_by.encode()).hexdigest()[:8]}"
 
 
 _NO_NEED: Final = Need()

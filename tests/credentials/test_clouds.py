@@ -80,21 +80,25 @@ async def test_a_token_is_kept_until_shortly_before_its_end(cloud: Cloud) -> Non
     wall, of = Clock(), account(entra(cloud))
     credentials = Credentials(wall)
     credentials.know([of])
+    credential = credentials.of(of)
+    assert credential is not None
     cloud.token(ENTRA, "first", expires_in="3600")
     for now in (NOW, NOW + 3300):
         wall.now = now
-        credential = credentials.of(of)
-        assert credential is not None
         assert await credential.headers(WHERE, b"") == ((b"authorization", b"Bearer first"),)
-        credentials.know([of, account(entra(cloud), name="another")])
     cloud.token(ENTRA, "second")
     wall.now = NOW + 3595
     assert await credential.headers(WHERE, b"") == ((b"authorization", b"Bearer second"),)
     assert len(cloud.asked) == 2
-    credentials.know([account(entra(cloud, "changed"))])
-    other = credentials.of(account(entra(cloud, "changed")))
-    assert other is not None
-    assert other is not credential
+
+
+def test_a_reload_keeps_a_login_that_it_leaves_as_it_was(cloud: Cloud) -> None:
+    credentials, before, after = Credentials(Clock()), account(entra(cloud)), account(entra(cloud, "changed"))
+    credentials.know([before])
+    first = credentials.of(before)
+    credentials.know([before, after])
+    assert credentials.of(account(entra(cloud), name="renamed")) is first
+    assert credentials.of(after) is not first
 
 
 async def test_a_refused_client_is_a_refusal_in_the_clouds_words_without_the_secret(cloud: Cloud) -> None:
@@ -226,6 +230,14 @@ async def test_a_refused_service_account_is_a_refusal_that_holds_nothing_of_it(c
         await carried(login("google", document=document))
     assert str(raised.value) == "the google login of mine: Google grants no token: invalid_grant"
     assert raised.value.refused
+
+
+async def test_a_token_server_of_google_that_cannot_be_reached_is_not_a_refusal(cloud: Cloud) -> None:
+    pytest.importorskip("google.auth", reason="the extra google is not installed")
+    document, _ = service_account(cloud)
+    with pytest.raises(CredentialFailed, match="cannot be asked") as raised:
+        await carried(login("google", document=document.replace(cloud.url, "http://127.0.0.1:1")))
+    assert not raised.value.refused
 
 
 @pytest.mark.parametrize(

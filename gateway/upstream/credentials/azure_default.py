@@ -5,6 +5,8 @@ Read next: azure.py, which calls it.
 
 from __future__ import annotations
 
+from typing import Any
+
 from azure.core.exceptions import AzureError
 from azure.identity import CredentialUnavailableError, DefaultAzureCredential
 
@@ -20,11 +22,14 @@ __all__ = ["fetch"]
 def fetch(login: Login) -> Fresh[Headers]:
     """What DefaultAzureCredential finds; ``client_id`` chooses among several identities. Raises CredentialFailed."""
     client = login.param("client_id")
-    tenant = login.param("tenant")
-    chosen = {"managed_identity_client_id": client, "workload_identity_client_id": client} if client else {}
+    tenant, scope = login.param("tenant"), login.param("scope") or ""
+    options: dict[str, Any] = {"tenant_id": tenant} if tenant else {}
+    chosen: dict[str, Any] = (
+        {"managed_identity_client_id": client, "workload_identity_client_id": client} if client else {}
+    )
     try:
         with DefaultAzureCredential(**chosen) as identity:
-            token = identity.get_token(login.param("scope"), **({"tenant_id": tenant} if tenant else {}))
+            token = identity.get_token(scope, **options)
     except CredentialUnavailableError:
         raise CredentialFailed(
             "this machine has no identity at Azure that azure-identity finds", refused=True

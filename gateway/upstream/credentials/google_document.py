@@ -15,8 +15,7 @@ import google.oauth2.credentials
 import google.oauth2.service_account
 import httpx2
 import msgspec
-from google.auth.exceptions import GoogleAuthError, TransportError
-from google.auth.transport import Request, Response
+from google.auth.exceptions import GoogleAuthError
 from msgspec import Struct
 
 from gateway.errors import CredentialFailed
@@ -35,8 +34,6 @@ def fetch(document: str) -> Fresh[Headers]:
     try:
         with httpx2.Client(timeout=TIMEOUT_S, follow_redirects=False) as client:
             credentials.refresh(_Asking(client))
-    except TransportError as error:
-        raise CredentialFailed("Google's token server cannot be asked", refused=False) from error
     except GoogleAuthError as error:
         raise CredentialFailed(f"Google grants no token: {_code(error)}", refused=not error.retryable) from None
     headers: dict[str, str] = {}
@@ -63,11 +60,11 @@ def _federated(info: Mapping[str, Any]) -> Any:
     return module.Credentials.from_info(info, scopes=[SCOPE])
 
 
+_SERVICE_ACCOUNT: Final[Any] = google.oauth2.service_account.Credentials
+_USER: Final[Any] = google.oauth2.credentials.Credentials
 _KINDS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "service_account": lambda info: google.oauth2.service_account.Credentials.from_service_account_info(
-        info, scopes=[SCOPE]
-    ),
-    "authorized_user": google.oauth2.credentials.Credentials.from_authorized_user_info,
+    "service_account": lambda info: _SERVICE_ACCOUNT.from_service_account_info(info, scopes=[SCOPE]),
+    "authorized_user": _USER.from_authorized_user_info,
     "external_account": _federated,
 }
 
@@ -85,11 +82,8 @@ class _Answer(Struct, frozen=True):
     data: bytes
 
 
-Response.register(_Answer)
-
-
-class _Asking(Request):  # type: ignore[misc]
-    """google-auth's questions, over httpx2."""
+class _Asking:
+    """google-auth's questions, over httpx2. Implements google.auth.transport.Request."""
 
     def __init__(self, client: httpx2.Client) -> None:
         self._client = client
@@ -106,5 +100,6 @@ class _Asking(Request):  # type: ignore[misc]
         try:
             answer = self._client.request(method, url, content=body, headers=headers)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            raise TransportError(type(error).__name__) from None
+            where = url.partition("?")[0]
+            raise CredentialFailed(f"{where} cannot be asked ({type(error).__name__})", refused=False) from None
         return _Answer(answer.status_code, answer.headers, answer.content)
