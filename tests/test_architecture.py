@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"story"}),
     frozenset({"intent", "policy", "reliability", "providers", "data"}),
     frozenset({"cache", "config", "keys", "state", "telemetry", "upstream", "offline", "testing"}),
-    frozenset({"health", "admission", "refusal"}),
+    frozenset({"health", "admission", "refusal", "dialects"}),
     frozenset({"pipeline", "report"}),
     frozenset({"api"}),
     frozenset({"app"}),
@@ -27,7 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"__main__"}),
 )
-PURE = frozenset({"errors", "dice", "types", "money", "story", "intent", "policy", "reliability", "providers"})
+PURE = frozenset({"errors", "dice", "types", "money", "story", "intent", "policy", "reliability", "providers", "dialects"})
 #: Reasons for imports inside a layer, beside those below.
 BESIDE = {
     ("providers", "reliability"),  # a protocol names the kind of a failure through the meaning table
