@@ -1,110 +1,39 @@
-"""POST /v1/chat/completions: the client's side of one request in the OpenAI dialect, straight on ASGI.
+"""POST /v1/chat/completions: the client's side of one request in the OpenAI dialect.
 
-Read next: body.py, which judges the request; ../pipeline.py, which calls the steps here.
+Read next: client.py, what it shares with other dialects; body.py, which judges the request.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from math import inf
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from gateway.admission import Priority
-from gateway.api.body import judge, tags_of
-from gateway.api.heads import about, about_error
-from gateway.api.protocol import PUSH, WHOLE
-from gateway.errors import (
-    BadRequest,
-    Failure,
-    GatewayError,
-    PayloadTooLarge,
-    RequestTimeout,
-    UnsupportedMedia,
-)
-from gateway.keys import credential
-from gateway.money import usd
+from gateway.api.body import judge
+from gateway.api.client import Client
+from gateway.api.heads import about
+from gateway.errors import GatewayError
 from gateway.providers.protocol import Answer
-from gateway.reliability.failures import to_client
 from gateway.story import Story
-from gateway.types import Call, Server, World
+from gateway.types import Call, World
 
-__all__ = ["Chat", "Receive", "Scope", "Send"]
+__all__ = ["KEEP_ALIVE", "Chat"]
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-JSON: Final = (b"content-type", b"application/json")
-STREAM: Final = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-)
 DONE: Final = b"data: [DONE]\n\n"
 KEEP_ALIVE: Final = b": keep-alive\n\n"
-MAX_DEADLINE_S: Final = 3600.0
-#: Bytes a second that a body must bring, beyond the time that it has in any case.
-SLOWEST: Final = 1024
 
 
-class Chat:
+class Chat(Client):
     """One request. Its steps are those of pipeline.Conversation."""
 
-    __slots__ = ("_headers", "_push", "_receive", "_send", "_whole", "credential", "id", "received_at", "started")
+    __slots__ = ()
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, *, id: str, received_at: float) -> None:
-        self.id = id
-        self.received_at = received_at
-        self._headers: dict[bytes, bytes] = dict(scope["headers"])
-        self._receive = receive
-        self._send = send
-        self._whole = WHOLE in scope
-        # Taken out of the scope, which the cycle that it leads to holds.
-        self._push: Callable[[bytes], bool] | None = scope.pop(PUSH, None)
-        self.credential = credential(self._headers)
-        self.started = False
-
-    @property
-    def client(self) -> str | None:
-        """What the client calls itself, cut to what a record may hold."""
-        said = self._headers.get(b"user-agent")
-        return said[:80].decode("latin-1") if said is not None else None
-
-    @property
-    def retry(self) -> int:
-        """How many times the client's SDK has tried this before."""
-        said = self._headers.get(b"x-stainless-retry-count", b"")
-        return int(said) if said.isdigit() and len(said) <= 4 else 0
-
-    @property
-    def priority(self) -> Priority:
-        """How urgent it is, as its head says. Raises BadRequest for a word that is not one of the two."""
-        said = self._headers.get(b"x-gateway-priority")
-        if said is None or said == b"interactive":
-            return "interactive"
-        if said == b"batch":
-            return "batch"
-        raise BadRequest(
-            f"x-gateway-priority is {_shown(said)}; it can be interactive or batch.", param="x-gateway-priority"
-        )
-
-    @property
-    def patience_at(self) -> float:
-        """Until when the caller waits, whatever it asks for."""
-        deadline = self._deadline(stream=True)
-        return inf if deadline is None else deadline
+    LIFE = KEEP_ALIVE
 
     async def read(self, world: World) -> Call:
         """Take the body, judge it, and make a Call of it."""
-        headers = self._headers
         body = await self._body(world)
         fields = judge(body)
         stream = fields.get("stream") is True
         options = fields.get("stream_options") if stream else None
-        tags = headers.get(b"x-gateway-tags")
         return Call(
             id=self.id,
             operation="chat",
@@ -115,131 +44,27 @@ class Chat:
             fields=fields,
             size=len(body),
             received_at=self.received_at,
-            tags=tags_of(tags.decode("latin-1")) if tags is not None else {},
+            tags=self.tags,
             deadline_at=self._deadline(stream=stream),
         )
 
     async def answer(self, answer: Answer, story: Story) -> None:
         """Send a whole answer."""
-        body = answer.body
-        head = [JSON, (b"content-length", b"%d" % len(body)), *about(story)]
-        await self._reply(200, head, body)
-
-    async def begin(self, story: Story) -> None:
-        """Send the head of a stream."""
-        await self._send({"type": "http.response.start", "status": 200, "headers": [*STREAM, *about(story)]})
-        self.started = True
+        await self._reply(200, answer.body, about(story))
 
     async def write(self, data: bytes, dialect: str) -> None:
         """Send whole events. They are canonical, which is to say in this dialect."""
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        await self._more(data)
 
     def push(self, data: bytes, dialect: str) -> bool:
         """Send whole events at once, where the server can."""
-        return self._push is not None and (not data or self._push(data))
+        return self._at_once(data)
 
-    async def keep_alive(self) -> None:
-        """Send a comment, which clients skip."""
-        await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
+    def envelope(self, error: GatewayError) -> bytes:
+        return error.envelope()
 
-    async def end(self, failure: Failure | None, story: Story) -> None:
-        """Send the final figures and ``[DONE]``; or, where the stream broke off, an error event and neither."""
-        if failure is not None:
-            await self._last(b"data: " + to_client(failure).envelope() + b"\n\n")
-            return
-        await self._last(b": gateway " + _figures(story) + b"\n\n" + DONE)
+    def event(self, error: GatewayError) -> bytes:
+        return b"data: " + error.envelope() + b"\n\n"
 
-    async def refuse(self, error: GatewayError, story: Story) -> None:
-        """Send an error in the envelope, within the stream where one has begun. Who is gone is told nothing."""
-        if self.started:
-            await self._last(b"data: " + error.envelope() + b"\n\n")
-            return
-        body = error.envelope()
-        head = [JSON, (b"content-length", b"%d" % len(body)), *about(story), *about_error(error)]
-        await self._reply(error.status, head, body)
-
-    async def _reply(self, status: int, head: list[tuple[bytes, bytes]], body: bytes) -> None:
-        self.started = True
-        await self._send({"type": "http.response.start", "status": status, "headers": head})
-        await self._send({"type": "http.response.body", "body": body})
-
-    async def _last(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data})
-
-    # --- the body -----------------------------------------------------------------------------------------------
-
-    async def _body(self, world: World) -> bytes:
-        """The body, refused before it is read where its head already says that it is not wanted."""
-        headers, limit = self._headers, world.server.max_body
-        if (encoding := headers.get(b"content-encoding")) not in (None, b"identity"):
-            raise UnsupportedMedia(f"Content-Encoding {_shown(encoding)} is not read here: send the body as it is.")
-        # Strict, because a page in a browser may send anything but JSON to a gateway on its user's machine unasked.
-        if b"json" not in (kind := headers.get(b"content-type", b"")).lower():
-            raise UnsupportedMedia(f"Content-Type {_shown(kind)} is not read here: send application/json.")
-        length = headers.get(b"content-length")
-        if length is not None and (not length.isdigit() or int(length[:20]) > limit):
-            raise _too_large(limit)
-        if not self._whole:
-            return await self._slowly(world.server)
-        data: bytes = (await self._receive()).get("body", b"")
-        if len(data) > limit:
-            raise _too_large(limit)
-        return data
-
-    async def _slowly(self, server: Server) -> bytes:
-        """A body that comes in pieces, as long as they come fast enough."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        data = bytearray()
-        try:
-            async with asyncio.timeout(server.body_timeout_s) as patience:
-                while True:
-                    message = await self._receive()
-                    if message["type"] == "http.disconnect":
-                        raise BadRequest(
-                            "The connection ended before the request was complete.", code="incomplete_request"
-                        )
-                    data += message["body"]
-                    if len(data) > server.max_body:
-                        raise _too_large(server.max_body)
-                    if not message["more_body"]:
-                        return bytes(data)
-                    patience.reschedule(started + server.body_timeout_s + len(data) / SLOWEST)
-        except TimeoutError:
-            waited = loop.time() - started
-            raise RequestTimeout(f"Of the request body only {len(data)} bytes arrived in {waited:.3g} s.") from None
-
-    def _deadline(self, *, stream: bool) -> float | None:
-        """The caller's own patience, where a header says it. An SDK's read timeout is one for a whole answer only."""
-        said = self._headers.get(b"x-request-timeout")
-        if said is None and not stream:
-            said = self._headers.get(b"x-stainless-read-timeout")
-        if said is None:
-            return None
-        try:
-            patience = float(said)
-        except ValueError:
-            return None
-        return self.received_at + patience if 0 < patience <= MAX_DEADLINE_S else None
-
-
-def _shown(value: bytes) -> str:
-    return ascii(value[:40].decode("latin-1"))
-
-
-def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"The request body is larger than {limit} bytes, which is the most this gateway takes.")
-
-
-def _figures(story: Story) -> bytes:
-    """What is only known at the end of a stream."""
-    cost = story.cost()
-    return msgspec.json.encode(
-        {
-            "decision_id": story.id,
-            "attempts": len(story.attempts),
-            "cost_usd": usd(cost) if cost is not None else None,
-            "usage": story.usage,
-            "routed_model": story.serving.name if story.serving is not None else None,
-        }
-    )
+    def closing(self, figures: bytes, story: Story) -> bytes:
+        return figures + DONE

@@ -1,6 +1,6 @@
 """The application that clients talk to: hot paths straight on ASGI, everything else to FastAPI.
 
-Read next: chat.py, the hot path; public.py, the rest.
+Read next: chat.py and messages.py, the hot paths; public.py, the rest.
 """
 
 from __future__ import annotations
@@ -9,17 +9,27 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from gateway.api.chat import Chat, Receive, Scope, Send
+from gateway.api.chat import Chat
+from gateway.api.client import Client, Receive, Scope, Send
+from gateway.api.messages import Messages
 from gateway.api.protocol import LEAVE, PUSH
-from gateway.errors import envelope
+from gateway.errors import GatewayError, Unavailable
 from gateway.pipeline import Pipeline
 
-__all__ = ["CHAT", "Edge", "new_id"]
+__all__ = ["HOT", "Edge", "new_id"]
 
-CHAT: Final = frozenset({"/v1/chat/completions", "/chat/completions"})
+#: What is served here, and in which dialect.
+HOT: Final[Mapping[str, type[Client]]] = {
+    "/v1/chat/completions": Chat,
+    "/chat/completions": Chat,
+    "/v1/messages": Messages,
+    "/messages": Messages,
+}
+
+STOPPED: Final = "The gateway was stopped before the answer was complete; try again."
 
 _log: Final = logging.getLogger("gateway.api")
 
@@ -51,24 +61,28 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http" and scope["path"] in CHAT and scope["method"] == "POST":
-            await self._chat(scope, receive, send)
+        dialect = HOT.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if dialect is not None:
+            await self._serve(dialect, scope, receive, send)
         else:
             scope.pop(PUSH, None)
             await self._rest(scope, receive, send)  # type: ignore[misc]
 
-    async def _chat(self, scope: Scope, receive: Receive, send: Send) -> None:
-        chat = Chat(scope, receive, send, id=new_id(self._wall()), received_at=self._clock())
+    async def _serve(self, dialect: type[Client], scope: Scope, receive: Receive, send: Send) -> None:
+        client = dialect(scope, receive, send, id=new_id(self._wall()), received_at=self._clock())
         leave = _Leave(asyncio.current_task())
         scope[LEAVE] = leave
         try:
-            await self._pipeline.serve(chat, client=chat.client, retry=chat.retry)
+            await self._pipeline.serve(client, client=client.client, retry=client.retry)
         except asyncio.CancelledError:
             if not leave.left:
-                await _part(chat, send)
+                await client.last_words(Unavailable(STOPPED, code="shutting_down"))
         except Exception:  # noqa: BLE001 - a defect of ours must still answer in the envelope
-            _log.exception("request %s failed in the gateway", chat.id)
-            await _apologise(chat, send)
+            _log.exception("request %s failed in the gateway", client.id)
+            if client.started:
+                # Only a cut connection says that what has gone out is not all.
+                raise RuntimeError("the answer had begun") from None
+            await client.last_words(GatewayError("The gateway failed; its log says how."))
 
 
 class _Leave:
@@ -84,31 +98,3 @@ class _Leave:
         self.left = True
         if self._task is not None:
             self._task.cancel()
-
-
-async def _apologise(chat: Chat, send: Send) -> None:
-    """A 500 in the envelope; when a stream has begun, the connection is cut instead."""
-    if chat.started:
-        raise RuntimeError("the answer had begun")
-    body = envelope("The gateway failed; its log says how.", "server_error", None, "internal_error")
-    await _say(chat, send, 500, body)
-
-
-async def _part(chat: Chat, send: Send) -> None:
-    """The gateway stops and cannot wait: a 503 in the envelope; an error event when a stream has begun."""
-    said = "The gateway was stopped before the answer was complete; try again."
-    body = envelope(said, "server_error", None, "shutting_down")
-    if chat.started:
-        await send({"type": "http.response.body", "body": b"data: " + body + b"\n\n"})
-    else:
-        await _say(chat, send, 503, body)
-
-
-async def _say(chat: Chat, send: Send, status: int, body: bytes) -> None:
-    head = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        (b"x-request-id", chat.id.encode()),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": head})
-    await send({"type": "http.response.body", "body": body})

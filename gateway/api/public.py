@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from gateway import __version__
-from gateway.api.chat import JSON
+from gateway.api.client import JSON
 from gateway.api.heads import about_error
 from gateway.errors import Forbidden, GatewayError, MethodNotAllowed, NotFound, envelope
 from gateway.keys import credential, identify

@@ -23,7 +23,7 @@ from gateway.types import Usage
 __all__ = ["Events"]
 
 
-class _Function(Struct, gc=False):
+class _Function(Struct, frozen=True, gc=False):
     name: str | None = None
     arguments: str | None = None
 
@@ -88,7 +88,7 @@ class Piece(Struct):
 
 
 class Events:
-    """One stream. ``input_tokens`` is what is thought of them before the provider has counted."""
+    """One stream."""
 
     __slots__ = (
         "_arguments",
@@ -105,10 +105,10 @@ class Events:
         "started",
     )
 
-    def __init__(self, id: str, *, input_tokens: int = 0) -> None:
+    def __init__(self, id: str) -> None:
         self.started = False
         self._id = id
-        self._input = input_tokens
+        self._input = 0
         self._out: list[bytes] = []
         self._open: Key | None = None
         self._index = -1
@@ -122,6 +122,10 @@ class Events:
     def __repr__(self) -> str:
         state = f"its block {self._index} is open" if self._open is not None else "no block is open"
         return f"a stream of events in Anthropic's words, {self._index + 1} blocks, {state}"
+
+    def expect(self, input_tokens: int) -> None:
+        """As many tokens of input are thought to be in it, which is told until the provider has counted them."""
+        self._input = input_tokens
 
     def feed(self, data: bytes) -> bytes:
         """Whole events of a canonical stream; gives whole events."""
@@ -224,8 +228,8 @@ class Events:
         if self.started:
             return
         self.started = True
-        usage = tokens(Usage(self._input, 1 if self._input else 0))
-        message = {
+        usage = tokens(Usage(self._input, 0))
+        message: dict[str, Any] = {
             "id": id_of(self._id),
             "type": "message",
             "role": "assistant",
