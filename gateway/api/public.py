@@ -14,7 +14,9 @@ from starlette.exceptions import HTTPException
 from gateway import __version__
 from gateway.api.client import JSON
 from gateway.api.heads import about_error
-from gateway.errors import Forbidden, GatewayError, MethodNotAllowed, NotFound, envelope
+from gateway.dialects import anthropic_models as models
+from gateway.dialects.anthropic_errors import envelope
+from gateway.errors import BadRequest, Forbidden, GatewayError, MethodNotAllowed, NotFound
 from gateway.keys import credential, identify
 from gateway.pipeline import Pipeline
 from gateway.policy.match import AUTO
@@ -43,11 +45,14 @@ def make_public(pipeline: Pipeline, ready: Ready) -> FastAPI:
 
     @app.get("/v1/models")
     @app.get("/models")
-    async def models(request: Request) -> dict[str, Any]:
+    async def list_models(request: Request) -> dict[str, Any]:
         """All that this caller may name as a model."""
         world = pipeline.live.world
         caller = identify(credential(dict(request.scope["headers"])), world)
-        return {"object": "list", "data": [_model(name, owner) for name, owner in _names(world, caller)]}
+        names = _names(world, caller)
+        if _speaks_anthropic(request):
+            return models.listed([name for name, _ in names], CREATED)
+        return {"object": "list", "data": [_model(name, owner) for name, owner in names]}
 
     @app.get("/v1/models/{model:path}")
     @app.get("/models/{model:path}")
@@ -57,15 +62,19 @@ def make_public(pipeline: Pipeline, ready: Ready) -> FastAPI:
         caller = identify(credential(dict(request.scope["headers"])), world)
         for name, owner in _names(world, caller):
             if name == model:
-                return _model(name, owner)
+                return models.one(name, CREATED) if _speaks_anthropic(request) else _model(name, owner)
         if model in dict(_names(world, Caller("anonymous"))):
             raise Forbidden(f"Key {caller.id} may not use {model[:64]!r}.", code="model_not_allowed", param="model")
         raise NotFound(f"The model {model[:64]!r} does not exist here.", code="model_not_found", param="model")
 
     @app.api_route("/v1/chat/completions", methods=NOT_POST)
     @app.api_route("/chat/completions", methods=NOT_POST)
-    async def chat_is_posted() -> None:
-        raise MethodNotAllowed("Chat completions are asked for with POST.")
+    @app.api_route("/v1/messages", methods=NOT_POST)
+    @app.api_route("/messages", methods=NOT_POST)
+    @app.api_route("/v1/messages/count_tokens", methods=NOT_POST)
+    @app.api_route("/messages/count_tokens", methods=NOT_POST)
+    async def it_is_posted() -> None:
+        raise MethodNotAllowed("Answers are asked for with POST.")
 
     return app
 
@@ -112,15 +121,29 @@ def _model(name: str, owner: str) -> dict[str, Any]:
 async def refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
     headers = {name.decode(): value.decode() for name, value in (JSON, *about_error(error))}
-    return Response(error.envelope(), error.status, headers)
+    return Response(_said(request, error), error.status, headers)
 
 
 async def refuse_plain(request: Request, error: Exception) -> Response:
     """FastAPI's own refusals, in the envelope."""
     assert isinstance(error, HTTPException)
-    said = {
+    message, code = {
         404: ("There is nothing at this address.", "not_found"),
         405: (f"{request.method[:16]} is not allowed here.", "method_not_allowed"),
     }.get(error.status_code, (str(error.detail), "invalid_request"))
-    body = envelope(said[0], "invalid_request_error", None, said[1])
-    return Response(body, error.status_code, {JSON[0].decode(): JSON[1].decode(), **(error.headers or {})})
+    refusal = BadRequest(message, code=code)
+    refusal.status = error.status_code
+    headers = {JSON[0].decode(): JSON[1].decode(), **(error.headers or {})}
+    return Response(_said(request, refusal), error.status_code, headers)
+
+
+def _speaks_anthropic(request: Request) -> bool:
+    """Whether who asks is a client of Anthropic's dialect: all of them name its version."""
+    return "anthropic-version" in request.headers
+
+
+def _said(request: Request, error: GatewayError) -> bytes:
+    """An error in the words of who asks."""
+    if _speaks_anthropic(request) or request.url.path.removeprefix("/v1").startswith("/messages"):
+        return envelope(error.status, error.message, None)
+    return error.envelope()

@@ -25,8 +25,11 @@ ASIDE: Final = frozenset({"stream", "stream_options", "user", "metadata", "store
 
 def key_of(call: Call, caller: Caller) -> bytes:
     """What answers are kept by."""
-    fields = {name: value for name, value in call.fields.items() if name not in ASIDE}
-    return hashlib.sha256(msgspec.json.encode([caller.id, call.dialect, fields], order="deterministic")).digest()
+    # What the client said in its own words is more than what canonical ones say of it.
+    said = call.fields if call.native is None else call.native.fields
+    fields = {name: value for name, value in said.items() if name not in ASIDE}
+    key = [caller.id, call.operation, call.dialect, fields]
+    return hashlib.sha256(msgspec.json.encode(key, order="deterministic")).digest()
 
 
 class Stale:

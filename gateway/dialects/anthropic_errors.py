@@ -32,8 +32,8 @@ TOO_LONG: Final = "prompt is too long"
 PING: Final = b'event: ping\ndata: {"type":"ping"}\n\n'
 
 
-def envelope(status: int, message: str, request_id: str) -> bytes:
-    """``{"type": "error", "error": {"type", "message"}, "request_id"}`` as bytes."""
+def envelope(status: int, message: str, request_id: str | None) -> bytes:
+    """``{"type": "error", "error": {"type", "message"}, "request_id"}`` as bytes; the id null where there is none."""
     kind = TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
     return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id})
 
