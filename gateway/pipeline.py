@@ -28,6 +28,7 @@ from gateway.refusal import nothing_can, only_full
 from gateway.story import Story
 from gateway.types import Asked, Call, Caller, Decision, Exchange, Features, Policy, Snapshot, World
 from gateway.upstream.credentials.make import Credentials
+from gateway.upstream.count import count
 from gateway.upstream.run import NotBegun, Run
 from gateway.upstream.targets import Target, make_ready
 from gateway.upstream.transport import Transport
@@ -177,6 +178,9 @@ class Pipeline:
     async def _carry_out(self, asked: Asked, live: Live, story: Story, conversation: Conversation) -> None:
         """Decide and act; once more where all that was decided on had come to be left alone in between."""
         decision = await self._decide(asked, live, story, conversation.priority)
+        if asked.call.operation == "count_tokens":
+            await self._count(asked, decision, live, story, conversation)
+            return
         try:
             await self._act(asked.call, decision, live, story, conversation)
         except NotBegun:
@@ -205,6 +209,17 @@ class Pipeline:
         story.broken = await run.stream(conversation)
         story.status = 200
         await conversation.end(story.broken, story)
+
+    async def _count(
+        self, asked: Asked, decision: Decision, live: Live, story: Story, conversation: Conversation
+    ) -> None:
+        """Tokens are only counted: by the provider that would serve where it does that, else as far as bytes tell."""
+        target = live.targets[decision.plan.tries[0].deployment]
+        number = await count(target, asked.call, story, self._clock)
+        story.estimated = number is None
+        tokens = asked.features.input_tokens if number is None else number
+        story.status, story.delivered_at = 200, self._clock()
+        await conversation.answer(Answer(b'{"input_tokens":%d}' % tokens, None, None, None, 0, "anthropic"), story)
 
     async def _decide(self, asked: Asked, live: Live, story: Story, priority: Priority) -> Decision:
         """The decision, as soon as something has room. Raises what a client is to be told when nothing can serve."""

@@ -32,7 +32,7 @@ class Story(Struct, eq=False):
     ``tries`` have been started, ``attempts`` have ended, in this order. ``answered_at`` is when the answer came from
     the provider (a stream: its first content), ``delivered_at`` when it went out.
     ``stale_s`` is how old the answer is that was kept and handed out instead of ``error``; ``passed_over`` says that
-    something that was to be tried had come to be left alone.
+    something that was to be tried had come to be left alone; ``estimated`` that nobody counted the tokens.
     """
 
     id: str
@@ -61,6 +61,7 @@ class Story(Struct, eq=False):
     cancelled: bool = False
     stale_s: float | None = None
     passed_over: bool = False
+    estimated: bool = False
     dropped: tuple[str, ...] = ()
 
     def cost(self) -> int | None:

@@ -66,7 +66,7 @@ __all__ = [
 #: Bytes of JSON text in one token, on average over English prose and code; families differ by about a quarter.
 BYTES_PER_TOKEN: Final = 4
 
-Operation = Literal["chat"]
+Operation = Literal["chat", "count_tokens"]
 Dialect = Literal["openai", "anthropic"]
 
 

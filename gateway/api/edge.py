@@ -14,7 +14,7 @@ from typing import Final
 
 from gateway.api.chat import Chat
 from gateway.api.client import Client, Receive, Scope, Send
-from gateway.api.messages import Messages
+from gateway.api.messages import Counts, Messages
 from gateway.api.protocol import LEAVE, PUSH
 from gateway.errors import GatewayError, Unavailable
 from gateway.pipeline import Pipeline
@@ -27,6 +27,8 @@ HOT: Final[Mapping[str, type[Client]]] = {
     "/chat/completions": Chat,
     "/v1/messages": Messages,
     "/messages": Messages,
+    "/v1/messages/count_tokens": Counts,
+    "/messages/count_tokens": Counts,
 }
 
 STOPPED: Final = "The gateway was stopped before the answer was complete; try again."

@@ -30,6 +30,8 @@ def about(story: Story) -> Headers:
         head.append((b"x-gateway-overhead-ms", b"%.3f" % (story.overhead_s(story.delivered_at) * 1000)))
     if story.dropped:
         head.append((b"x-gateway-dropped", _ascii(", ".join(story.dropped))))
+    if story.estimated:
+        head.append((b"x-gateway-estimated", b"true"))
     if story.stale_s is not None:
         head.append((b"x-gateway-degraded", b"stale; age=%d" % story.stale_s))
     if story.call is not None and (story.error is not None or not story.call.stream):

@@ -8,23 +8,23 @@ An answer of a provider that speaks the dialect itself is handed on as it is; an
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from gateway.api.client import Client, Header, Receive, Scope, Send
 from gateway.api.heads import about
 from gateway.dialects.anthropic_answer import message
-from gateway.dialects.anthropic_body import judge
+from gateway.dialects.anthropic_body import judge, judge_count
 from gateway.dialects.anthropic_errors import PING, envelope, error_event, said_of
 from gateway.dialects.anthropic_events import Events
 from gateway.dialects.anthropic_request import canonical, native
 from gateway.errors import BadRequest, GatewayError
 from gateway.providers.protocol import Answer
 from gateway.story import Story
-from gateway.types import Call, Native, World
+from gateway.types import Call, Native, Operation, World
 
-__all__ = ["Messages"]
+__all__ = ["Counts", "Messages"]
 
 BETA: Final = b"anthropic-beta"
 #: Names of features that are not released yet, separated by commas.
@@ -50,17 +50,19 @@ class Messages(Client):
         """Take the body, judge it, and make a Call of it."""
         headers = self._passed_on()
         body = await self._body(world)
-        said = judge(body)
-        stream = said.get("stream") is True
+        return self._call("chat", judge(body), len(body), headers)
+
+    def _call(self, operation: Operation, said: dict[str, Any], size: int, headers: tuple[Header, ...]) -> Call:
+        stream = operation == "chat" and said.get("stream") is True
         return Call(
             id=self.id,
-            operation="chat",
+            operation=operation,
             dialect="anthropic",
             model=said["model"],
             stream=stream,
             include_usage=stream,
             fields=canonical(said),
-            size=len(body),
+            size=size,
             received_at=self.received_at,
             tags=self.tags,
             deadline_at=self._deadline(stream=stream),
@@ -114,3 +116,15 @@ class Messages(Client):
         if len(said) > MAX_BETAS or not BETAS.fullmatch(said.strip()):
             raise BadRequest("anthropic-beta is not a list of names.", param="anthropic-beta")
         return ((BETA, said.strip()),)
+
+
+class Counts(Messages):
+    """One request at ``/v1/messages/count_tokens``: a Messages request that nobody is to answer."""
+
+    __slots__ = ()
+
+    async def read(self, world: World) -> Call:
+        """Take the body, judge it, and make a Call of it."""
+        headers = self._passed_on()
+        body = await self._body(world)
+        return self._call("count_tokens", judge_count(body), len(body), headers)
