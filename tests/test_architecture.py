@@ -27,7 +27,9 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"__main__"}),
 )
-PURE = frozenset({"errors", "dice", "types", "money", "story", "intent", "policy", "reliability", "providers", "dialects"})
+PURE = frozenset(
+    {"errors", "dice", "types", "money", "story", "intent", "policy", "reliability", "providers", "dialects"}
+)
 #: Reasons for imports inside a layer, beside those below.
 BESIDE = {
     ("providers", "reliability"),  # a protocol names the kind of a failure through the meaning table
