@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import openai
 import pytest
@@ -15,7 +16,9 @@ from gateway.testing.faults import Cut, InBandError, NoDone, refusal
 from gateway.testing.prompt import Prompt
 from gateway.testing.script import Script
 from gateway.testing.server import SimulatedProvider
-from gateway.types import Usage
+from gateway.types import Call, Deployment, Native, Usage
+from gateway.upstream.rescue import Rescue
+from tests import make
 from tests.gateway import BODY, Running, against
 
 TEXT = "one two three four five six"
@@ -297,3 +300,20 @@ async def test_what_has_its_finish_reason_is_not_gone_on_with() -> None:
         assert (finishes(said), provider.asked("p")) == (["stop"], [])
         with pytest.raises(openai.APIError):
             _ = [c async for c in await client.chat.completions.create(**BODY, stream=True)]
+
+
+def test_what_is_to_go_on_with_a_stream_is_asked_and_read_in_canonical_words() -> None:
+    """Its provider may speak the client's own dialect: a second beginning in that could not be left out again."""
+    asked: list[Call] = []
+
+    class Spoken:
+        def feed(self, call: Call, deployment: Deployment) -> object:
+            asked.append(call)
+            return object()
+
+    target = SimpleNamespace(protocol=Spoken(), deployment=make.deployment("a"))
+    call = make.call(dialect="anthropic", native=Native({"messages": []}))
+    rescue = Rescue("splice", call, cast(Any, {"a": target}), cast(Any, None))
+    rescue.carried = True
+    (leg, _) = rescue.leg(cast(Any, SimpleNamespace(target=target, rescue=None)), call, None)
+    assert (leg.native, leg.fields, asked) == (None, call.fields, [leg])

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
+from msgspec.structs import replace
+
 from gateway.errors import Failure
 from gateway.providers.protocol import Answer, Feed, SoFar
 from gateway.providers.resumed import Resumed
@@ -56,6 +58,8 @@ class Rescue:
             return call, None
         protocol, deployment = current.target.protocol, current.target.deployment
         known = self._said
+        # Only canonical chunks can be gone on with, also where a provider speaks the client's own dialect.
+        call = replace(call, native=None)
         current.rescue = self._way(deployment.name)
         if current.rescue == "continue":
             call, known = protocol.resume(call, deployment, self._said.text), SoFar()
