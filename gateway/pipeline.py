@@ -27,8 +27,8 @@ from gateway.providers.stream import as_stream
 from gateway.refusal import nothing_can, only_full
 from gateway.story import Story
 from gateway.types import Asked, Call, Caller, Decision, Exchange, Features, Policy, Snapshot, World
-from gateway.upstream.credentials.make import Credentials
 from gateway.upstream.count import count
+from gateway.upstream.credentials.make import Credentials
 from gateway.upstream.run import NotBegun, Run
 from gateway.upstream.targets import Target, make_ready
 from gateway.upstream.transport import Transport

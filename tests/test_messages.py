@@ -167,7 +167,7 @@ async def test_a_header_for_features_that_are_not_released_must_be_names() -> No
 
 async def test_tokens_are_estimated_where_nobody_counts_them() -> None:
     async with against() as (gateway, provider), sdk(gateway) as client:
-        ask = {"model": "a", "messages": ASK["messages"]}
+        ask: dict[str, Any] = {"model": "a", "messages": ASK["messages"]}
         counted = await client.messages.with_raw_response.count_tokens(**ask, tools=[TOOL], system="Be brief.")
         more = await client.messages.count_tokens(**{**ask, "system": "Be brief." * 100})
         first, second = await gateway.settled(2)

@@ -129,7 +129,7 @@ class Events:
 
     def feed(self, data: bytes) -> bytes:
         """Whole events of a canonical stream; gives whole events."""
-        for event in events_of(data):
+        for event in events_of(data, len(data)):
             if event.startswith(b"{"):
                 self._read(_chunk(event))
         return self._taken()

@@ -291,6 +291,10 @@ GOOGLE: Final = (
         path="/publishers/google/models/{model}",
         cannot=NOT_GOOGLES,
         aggregates=True,
+        login="google",
+    ),
+)
+
 #: What has no words in Converse.
 NOT_OF_BEDROCK: Final = frozenset(
     """
@@ -300,11 +304,14 @@ NOT_OF_BEDROCK: Final = frozenset(
 )
 
 BEDROCK: Final = (
+    Row(
         kind="bedrock",
         base_url="https://bedrock-runtime.{region}.amazonaws.com",
         company="amazon",
         env="AWS_BEARER_TOKEN_BEDROCK",
         # Without a key of Bedrock's own, requests are signed with what opens the account at AWS.
+        key_required=False,
+        login="aws",
         protocol="bedrock",
         cannot=NOT_OF_BEDROCK,
         # Not every model that answers also streams, or streams calls of tools: what was asked for whole stays so.

@@ -175,7 +175,7 @@ def test_usage_that_is_known_better_than_the_answer_says_it_counts() -> None:
 
 
 def test_a_stream_of_text_is_told_event_by_event() -> None:
-    start = {
+    start: dict[str, Any] = {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",

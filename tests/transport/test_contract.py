@@ -15,7 +15,7 @@ import pytest
 from gateway.errors import ConnectFailed, Disconnected, ProtocolViolation, Timeout
 from gateway.types import Endpoint, Timeouts, WireRequest
 from gateway.upstream.http1 import Http1
-from gateway.upstream.transport import Response, Transport
+from gateway.upstream.transport import Response, Take, Transport
 from tests.transport.asking import PATIENT, ask, limits, pieces, stream
 from tests.transport.conftest import Maker
 from tests.transport.peer import Line, Peer, Says, echo, full_backlog, peer
@@ -576,9 +576,17 @@ async def test_a_stream_flows_to_whoever_takes_it_until_he_has_had_enough(transp
         assert (words, await response.next(5.0)) == ([b"one", b"two", b"six"], b"")
 
 
+def into(words: list[bytes]) -> Take:
+    def take(data: bytes) -> bool:
+        words.append(data)
+        return True
+
+    return take
+
+
 async def flow_to_the_end(response: Response, words: list[bytes], stall_s: float) -> None:
     """What there is to say of the end may be said at once, or when it is asked for."""
-    await response.flow(lambda data: words.append(data) is None, stall_s, 60.0)
+    await response.flow(into(words), stall_s, 60.0)
     await response.next(stall_s)
 
 
@@ -616,7 +624,7 @@ async def test_a_slow_stream_flows_as_long_as_it_may_in_all(transport: Transport
     words: list[bytes] = []
     async with peer(script) as provider:
         response = await ask(transport, provider.endpoint())
-        await asyncio.wait_for(response.flow(lambda data: words.append(data) is None, 0.3, 0.6), 5.0)
+        await asyncio.wait_for(response.flow(into(words), 0.3, 0.6), 5.0)
         assert 1 < len(words) < 60
         assert await response.next(5.0)
         response.close()

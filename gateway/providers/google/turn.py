@@ -27,8 +27,8 @@ UNSPECIFIED: Final = frozenset({"", "FINISH_REASON_UNSPECIFIED", "BLOCK_REASON_U
 class Turn:
     """Takes a candidate's parts as they come, and tells them.
 
-    All parts are kept, a text that came in several chunks as one, for a turn with anything that must go back word for word:
-    a signature, code that was run, a search, an audio.
+    All parts are kept, a text that came in several chunks as one, for a turn with anything that must go back word for
+    word: a signature, code that was run, a search, an audio.
     """
 
     __slots__ = ("_called", "_grounding", "_opaque", "_partial", "_parts", "_recited", "_run", "_texts", "_thought")

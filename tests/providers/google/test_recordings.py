@@ -56,7 +56,9 @@ def chunks(one: Recording) -> list[Body]:
 
 def expected(one: Recording) -> Body:
     """What the recording says: text, thoughts, the names and whole arguments of calls, and tokens."""
-    text, thoughts, calls, usage = "", "", [], {}
+    text, thoughts = "", ""
+    calls: list[Any] = []
+    usage: dict[str, Any] = {}
     for chunk in chunks(one):
         usage = chunk.get("usageMetadata") or usage
         for candidate in chunk.get("candidates") or ():
