@@ -21,7 +21,7 @@ else:
     anthropic = pytest.importorskip("anthropic")
 
 ASK: dict[str, Any] = {"model": "a", "max_tokens": 50, "messages": [{"role": "user", "content": "Hi"}]}
-TOOL = {"name": "look", "description": "Looks.", "input_schema": {"type": "object", "properties": {}}}
+TOOL: Any = {"name": "look", "description": "Looks.", "input_schema": {"type": "object", "properties": {}}}
 DIGEST = hashlib.sha256(b"gw_team_secret").hexdigest()
 SPENT = Usage(input=10, output=3, cached_input=4)
 
