@@ -91,4 +91,4 @@ def _parts(query: str) -> list[tuple[str, str]]:
 
 
 def _hmac(key: bytes, text: str) -> bytes:
-    return hmac.new(key, text.encode(), hashlib.sha256).digest()
+    return hmac.digest(key, text.encode(), "sha256")
