@@ -437,6 +437,34 @@ def test_beside_other_tools_any_may_be_called() -> None:
     assert ([t["name"] for t in body["tools"]], body["tool_choice"]) == (["look", ANSWER], {"type": "any"})
 
 
+def test_a_model_that_cannot_be_made_to_call_a_tool_is_asked_to_in_words() -> None:
+    for choice, names in (
+        ("required", ["look", "find"]),
+        ({"type": "function", "function": {"name": "find"}}, ["find"]),
+    ):
+        rendered = render({"tools": [tool(), tool("find")], "tool_choice": choice}, "claude-opus-5-5")
+        body = json.loads(rendered.body)
+        assert ([made["name"] for made in body["tools"]], "tool_choice" in body) == (names, False)
+        assert body["system"] == [{"type": "text", "text": "Answer with a call of a tool."}]
+        assert rendered.dropped == ("tool_choice",)
+    body = sent(form({"type": "object", "additionalProperties": True}), "claude-opus-5-5")
+    assert '{"type":"object","additionalProperties":true}' in body["system"][0]["text"]
+    assert "tools" not in body
+
+
+def test_thinking_that_is_bound_to_its_conversation_does_not_go_into_another() -> None:
+    said = {
+        "role": "assistant",
+        "content": "no",
+        "extra_content": {"anthropic": {"content": [THOUGHT, {"type": "text"}]}},
+    }
+    for model, kept in (("claude-opus-5", [THOUGHT]), ("claude-opus-5-5", [])):
+        assert sent({"messages": [*HI, said, *HI]}, model)["messages"][1]["content"] == [
+            *kept,
+            {"type": "text", "text": "no"},
+        ]
+
+
 def test_a_json_object_is_asked_for_in_words() -> None:
     (hint,) = sent({"response_format": {"type": "json_object"}})["system"]
     assert "JSON object" in hint["text"]
@@ -545,6 +573,12 @@ def test_no_schema_is_too_odd_to_be_closed_or_given_up(schema: dict[str, Any]) -
             (),
         ),
         ("claude-opus-4-6", {"thinking": {"type": "disabled"}}, {}, "disabled", None, 32000, ()),
+        ("claude-opus-5", {"reasoning_effort": "none"}, {}, "disabled", None, 32000, ()),
+        ("claude-opus-5-5", {"reasoning_effort": "none"}, {}, None, "low", 32000, ()),
+        ("claude-mythos-preview", {"reasoning_effort": "none"}, {}, None, "low", 32000, ()),
+        ("claude-sonnet-5-5", {"reasoning_effort": "none"}, {}, "between_tools", None, 32000, ()),
+        ("claude-haiku-5-5", {"reasoning_effort": "none"}, {}, "disabled", None, 32000, ()),
+        ("claude-sonnet-4-5", {"reasoning_effort": "default"}, {}, None, None, 32000, ("reasoning_effort",)),
         ("my-claude", {"reasoning_effort": "high"}, {"thinking": "adaptive"}, "adaptive", "high", 32000, ()),
         ("my-claude", {"reasoning_effort": "high"}, {"thinking": "none"}, None, None, 32000, ("reasoning_effort",)),
     ],

@@ -30,9 +30,12 @@ def system_of(system: list[Text]) -> list[Block]:
     return [block for text in system for block in blocks_of(text)]
 
 
-def messages_of(turns: list[Turn]) -> list[Block]:
-    """The messages. The last text of an assistant's turn that is to be gone on with has no blanks at its end."""
-    said = [(turn.role, content) for turn in turns if (content := content_of(turn))]
+def messages_of(turns: list[Turn], *, bound: bool = False) -> list[Block]:
+    """The messages. The last text of an assistant's turn that is to be gone on with has no blanks at its end.
+
+    ``bound``: thinking is refused in any conversation but the one that it came of.
+    """
+    said = [(turn.role, content) for turn in turns if (content := content_of(turn, bound))]
     if not said:
         said = [("user", [{"type": "text", "text": "…"}])]
     role, content = said[-1]
@@ -41,7 +44,7 @@ def messages_of(turns: list[Turn]) -> list[Block]:
     return [{"role": role, "content": content} for role, content in said]
 
 
-def content_of(turn: Turn) -> list[Block]:
+def content_of(turn: Turn, bound: bool) -> list[Block]:
     own = turn.native.get("anthropic")
     if turn.role == "user" or not (own or turn.thinking):
         return [block for part in turn.parts for block in blocks_of(part)]
@@ -49,7 +52,8 @@ def content_of(turn: Turn) -> list[Block]:
     if own and is_said(turn, kept):
         return marked(kept, turn)
     # The client has edited the turn: what only Anthropic can read stays, its thinking first, as it demands.
-    opaque = [block for block in kept if block.get("type") not in ("text", "tool_use")]
+    leave = ("text", "tool_use", *THINKING) if own and bound else ("text", "tool_use")
+    opaque = [block for block in kept if block["type"] not in leave]
     opaque.sort(key=lambda block: block["type"] not in THINKING)
     return [*paired(opaque), *(block for part in turn.parts for block in blocks_of(part))]
 

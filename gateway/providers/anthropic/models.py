@@ -16,16 +16,23 @@ __all__ = ["Family", "family_of"]
 NEW: Final = re.compile(r"claude-(?P<name>[a-z]+)-(?P<major>\d{1,2})(?:[-.](?P<minor>\d{1,2}))?(?!\d)")
 OLD: Final = re.compile(r"claude-(?P<major>\d)(?:[-.](?P<minor>\d))?(?!\d)")
 
+LINES: Final = ("opus", "sonnet", "haiku", "fable", "mythos")
 #: The version that a name without one is taken for: what Claude has done for long, and still does.
 UNNAMED: Final = (4, 5)
 
 
+#: Lines of models that began with this version, also where a name has none, and that always think.
+LATE: Final = ("fable", "mythos")
+LATE_VERSION: Final = (5, 0)
+
+
 class Family:
-    """A version, as ``(major, minor)``, and what follows from it."""
+    """A line of models (opus, sonnet, …), its version as ``(major, minor)``, and what follows from them."""
 
-    __slots__ = ("known", "version")
+    __slots__ = ("known", "line", "version")
 
-    def __init__(self, version: tuple[int, int] | None) -> None:
+    def __init__(self, line: str = "", version: tuple[int, int] | None = None) -> None:
+        self.line = line
         self.known = version is not None
         self.version = version or UNNAMED
 
@@ -52,6 +59,23 @@ class Family:
         return (3, 7) <= self.version < (4, 7)
 
     @property
+    def off(self) -> Literal["disabled", "between_tools"] | None:
+        """How it is told not to think; None where it always does."""
+        if self.line in LATE or (self.line == "opus" and self.version >= (5, 5)):
+            return None
+        return "between_tools" if self.line == "sonnet" and self.version >= (5, 5) else "disabled"
+
+    @property
+    def forces(self) -> bool:
+        """Whether it can be made to call a tool."""
+        return self.version < (5, 1)
+
+    @property
+    def binds(self) -> bool:
+        """Whether its thinking is valid only after the very conversation that it came of."""
+        return self.version >= (5, 1)
+
+    @property
     def extra_high(self) -> bool:
         """Whether it knows the effort ``xhigh``."""
         return self.version >= (4, 7)
@@ -72,5 +96,8 @@ class Family:
 def family_of(deployment: Deployment) -> Family:
     """The family of a deployment's model."""
     name = deployment.model.lower()
+    line = next((line for line in LINES if line in name), "")
     found = NEW.search(name) or OLD.search(name)
-    return Family((int(found["major"]), int(found["minor"] or 0)) if found else None)
+    if found is None:
+        return Family(line, LATE_VERSION if line in LATE else None)
+    return Family(line, (int(found["major"]), int(found["minor"] or 0)))

@@ -27,6 +27,7 @@ __all__ = ["native", "request"]
 Body = dict[str, Any]
 
 JSON_ONLY: Final = "Answer with one valid JSON object and nothing else: no words around it, no code fence."
+CALL: Final = "Answer with a call of a tool."
 #: Marks up to which Anthropic caches; more are refused.
 MAX_MARKS: Final = 4
 #: The least that is left for an answer nobody has limited: pictures make requests look longer than they are.
@@ -49,12 +50,19 @@ def request(call: Call, deployment: Deployment, *, stream: bool) -> Rendered:
     refuse(fields)
     family, wished = family_of(deployment), wishes.read(fields)
     system, said = turns.read(fields)
-    messages = messages_of(said)
+    messages = messages_of(said, bound=family.binds)
     capable = deployment.capabilities is None or "json_schema" in deployment.capabilities
     strict = capable and (family.schemas if family.known else deployment.capabilities is not None)
     form = closed(wished.schema) if wished.schema is not None and strict else None
     forced = wished.schema if form is None else None
-    offer = offer_of(wished, said, fields.get("web_search_options"), strict=strict, answer=forced)
+    offer = offer_of(
+        wished,
+        said,
+        fields.get("web_search_options"),
+        strict=strict,
+        forces=family.forces,
+        answer=forced if family.forces else None,
+    )
     thought = thought_of(
         wished,
         deployment,
@@ -66,7 +74,11 @@ def request(call: Call, deployment: Deployment, *, stream: bool) -> Rendered:
     dropped = [*unsaid(fields), *offer.dropped]
     if thought.dropped:
         dropped.append("thinking" if wished.effort is None else "reasoning_effort")
-    blocks = system_of(system) + ([{"type": "text", "text": JSON_ONLY}] if wished.json else [])
+    blocks = system_of(system)
+    if wished.json or (forced is not None and not family.forces):
+        blocks.append({"type": "text", "text": JSON_ONLY if forced is None else fitting(forced)})
+    if "tool_choice" in offer.dropped:
+        blocks.append({"type": "text", "text": CALL})
     body: Body = {"model": deployment.model, "max_tokens": thought.limit, "messages": messages}
     config = {"effort": thought.effort, "format": {"type": "json_schema", "schema": form} if form is not None else None}
     body |= present(
@@ -180,6 +192,11 @@ def is_unsigned(messages: list[Body]) -> bool:
     last = next((message for message in reversed(messages) if message["role"] == "assistant"), None)
     waits = messages[-1]["content"][0].get("type") == "tool_result"
     return waits and last is not None and not thinks(last)
+
+
+def fitting(schema: Mapping[str, Any]) -> str:
+    """A schema in words, for a model that can be held to it in no other way."""
+    return f"{JSON_ONLY} It has to be valid by this JSON schema: {msgspec.json.encode(schema).decode()}"
 
 
 def keep_marks(body: Body, dropped: list[str]) -> None:

@@ -27,6 +27,7 @@ BUDGETS: Final[Mapping[str, int]] = {
     "max": 49_152,
 }
 EFFORTS: Final[Mapping[str, str]] = {"minimal": "low"}
+LEAST_EFFORT: Final = "low"
 
 
 class Thought(Struct):
@@ -43,7 +44,7 @@ class Thought(Struct):
     @property
     def on(self) -> bool:
         """Whether it thinks."""
-        return self.thinking is not None and self.thinking["type"] != "disabled"
+        return self.thinking is not None and self.thinking["type"] in ("adaptive", "enabled")
 
 
 def thought_of(
@@ -55,10 +56,13 @@ def thought_of(
     without its thinking, which a budget forbids.
     """
     how = deployment.thinking or family.thinking
-    if wishes.effort is None and wishes.budget is None and not wishes.adaptive:
-        return Thought(limit)
-    if wishes.effort == "none" and wishes.budget is None and not wishes.adaptive:
-        return Thought(limit, None if how == "none" else {"type": "disabled"})
+    if wishes.budget is None and not wishes.adaptive:
+        if wishes.effort is None:
+            return Thought(limit)
+        if wishes.effort == "none":
+            return Thought(limit) if how == "none" else unthinking(limit, family)
+        if wishes.effort not in BUDGETS:
+            return Thought(limit, dropped=True)
     if how == "none":
         return Thought(limit, dropped=True)
     if how == "adaptive" and not (wishes.budget is not None and family.budgets):
@@ -69,6 +73,11 @@ def thought_of(
     if barred or unsigned:
         return Thought(limit, dropped=True)
     return budgeted(wishes, deployment, limit)
+
+
+def unthinking(limit: int, family: Family) -> Thought:
+    """No thinking; as little as there can be where a model always thinks."""
+    return Thought(limit, effort=LEAST_EFFORT) if family.off is None else Thought(limit, {"type": family.off})
 
 
 def effort_of(wishes: Wishes, family: Family) -> str | None:

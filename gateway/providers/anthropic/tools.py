@@ -35,14 +35,20 @@ class Offer(Struct):
         """Whether the model must call a tool."""
         return self.choice is not None and self.choice["type"] in ("any", "tool")
 
+    @property
+    def open(self) -> bool:
+        """Whether there is a tool that may be called."""
+        return bool(self.tools) and (self.choice is None or self.choice["type"] != "none")
+
 
 def offer_of(
-    wishes: Wishes, turns: list[Turn], search: Any, *, strict: bool, answer: Mapping[str, Any] | None
+    wishes: Wishes, turns: list[Turn], search: Any, *, strict: bool, forces: bool, answer: Mapping[str, Any] | None
 ) -> Offer:
     """The tools of a request.
 
-    ``strict``: the model can be held to schemas. ``answer`` is the schema of an answer that has to be a tool's
-    input. ``search`` are OpenAI's ``web_search_options``. Raises CannotSay for tools that are another provider's.
+    ``strict``: the model can be held to schemas; ``forces``: it can be made to call a tool. ``answer`` is the schema
+    of an answer that has to be a tool's input. ``search`` are OpenAI's ``web_search_options``. Raises CannotSay for
+    tools that are another provider's.
     """
     dropped: list[str] = []
     tools = [own(tool) for tool in wishes.server_tools]
@@ -51,18 +57,22 @@ def offer_of(
     ]
     if search is not None:
         tools.append(web_search(search))
-    choice = choice_of(wishes) if tools else None
+    offer = Offer(tools, choice_of(wishes) if tools else None, dropped)
+    if offer.forces and not forces:
+        # The named tool is the only one on offer then, and request.py asks for a call in words.
+        offer.tools = [tool for tool in tools if wishes.named in (None, tool.get("name"))] or tools
+        offer.choice = None
+        dropped.append("tool_choice")
     if not tools and (known := called_in(turns)):
         # Anthropic refuses calls in the history of tools that it was not told of.
-        tools = [{"name": name, "input_schema": {"type": "object", "properties": {}}} for name in known]
-        choice = {"type": "none"}
+        offer.tools = [{"name": name, "input_schema": {"type": "object", "properties": {}}} for name in known]
+        offer.choice = {"type": "none"}
     if answer is not None and wishes.choice != "named":
-        others = bool(tools) and (choice is None or choice["type"] != "none")
-        choice = {"type": "any"} if others else {"type": "tool", "name": ANSWER}
-        tools.append({"name": ANSWER, "description": WHY, "input_schema": object_schema(answer)})
-    if wishes.parallel is False and tools and (choice is None or choice["type"] != "none"):
-        choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
-    return Offer(tools, choice, dropped)
+        offer.choice = {"type": "any"} if offer.open else {"type": "tool", "name": ANSWER}
+        offer.tools.append({"name": ANSWER, "description": WHY, "input_schema": object_schema(answer)})
+    if wishes.parallel is False and offer.open:
+        offer.choice = {**(offer.choice or {"type": "auto"}), "disable_parallel_tool_use": True}
+    return offer
 
 
 def made(tool: Tool, strict: bool, dropped: list[str]) -> Body:
