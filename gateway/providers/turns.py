@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from gateway.errors import CannotSay
 
-__all__ = ["Audio", "Called", "Document", "Image", "Part", "Result", "Text", "Turn", "read", "says_the_same"]
+__all__ = ["Audio", "Called", "Document", "Image", "Own", "Part", "Result", "Text", "Turn", "read", "says_the_same"]
 
 Cache = Mapping[str, Any] | None
 
@@ -55,6 +55,12 @@ class Document(Struct):
             return base64.b64decode(self.data or "", validate=True).decode()
         except (binascii.Error, UnicodeDecodeError):
             raise CannotSay("The text document is not base64 of UTF-8 text.", param="messages") from None
+
+
+class Own(Document):
+    """A block in the words of the protocol that asks, which nobody else can read: only ``read(own=…)`` gives one."""
+
+    block: Mapping[str, Any] = {}
 
 
 class Audio(Struct):
@@ -114,10 +120,11 @@ class Turn(Struct):
     native: dict[str, list[Any]] = {}
 
 
-def read(fields: Mapping[str, Any]) -> tuple[list[Text], list[Turn]]:
+def read(fields: Mapping[str, Any], own: str | None = None) -> tuple[list[Text], list[Turn]]:
     """The system's texts in order, and the turns: a user's first, alternating, the results of tools first in theirs.
 
-    Raises CannotSay for parts that nothing foreign can take.
+    ``own`` is the type of the parts that hold blocks in the words of the protocol that asks. Raises CannotSay for parts
+    that nothing foreign can take.
     """
     system: list[Text] = []
     turns: list[Turn] = []
@@ -125,9 +132,9 @@ def read(fields: Mapping[str, Any]) -> tuple[list[Text], list[Turn]]:
     for message in fields["messages"]:
         if message["role"] in ("system", "developer"):
             # What comes later is kept in order, but apart: no foreign protocol has a place for it among the turns.
-            system += [part for part in parts_of(message) if isinstance(part, Text)]
+            system += [part for part in parts_of(message, own) if isinstance(part, Text)]
             continue
-        turn = turn_of(message, names)
+        turn = turn_of(message, names, own)
         if not (turn.parts or turn.reasoning or turn.thinking or turn.native):
             continue
         if turns and turns[-1].role == turn.role:
@@ -139,14 +146,14 @@ def read(fields: Mapping[str, Any]) -> tuple[list[Text], list[Turn]]:
     return system, turns
 
 
-def turn_of(message: Mapping[str, Any], names: dict[str, str]) -> Turn:
+def turn_of(message: Mapping[str, Any], names: dict[str, str], own: str | None) -> Turn:
     """One message as a turn. ``names`` collects the names of tools by the ids of their calls."""
     role = message["role"]
     if role in ("tool", "function"):
         id = message.get("tool_call_id") or message.get("name") or ""
-        return Turn("user", [result_of(message, id, names.get(id) or message.get("name") or "")])
+        return Turn("user", [result_of(message, id, names.get(id) or message.get("name") or "", own)])
     if role == "user":
-        return Turn("user", parts_of(message))
+        return Turn("user", parts_of(message, own))
     calls = list(calls_of(message))
     names |= {call.id: call.name for call in calls}
     extra = message.get("extra_content")
@@ -158,7 +165,7 @@ def turn_of(message: Mapping[str, Any], names: dict[str, str]) -> Turn:
     thought = message.get("reasoning_content") or message.get("reasoning")
     return Turn(
         "assistant",
-        [*parts_of(message), *calls],
+        [*parts_of(message, own), *calls],
         thought if isinstance(thought, str) else "",
         [block for block in message.get("thinking_blocks") or () if isinstance(block, dict)],
         native,
@@ -174,13 +181,13 @@ def merged(one: Turn, more: Turn) -> Turn:
     return Turn(one.role, parts, "\n".join(joined), [*one.thinking, *more.thinking], native)
 
 
-def parts_of(message: Mapping[str, Any]) -> list[Part]:
+def parts_of(message: Mapping[str, Any], own: str | None) -> list[Part]:
     """The parts of a message's content; a hint to cache on the message itself is the last part's."""
     content = message.get("content")
     if isinstance(content, str):
         parts: list[Part] = [Text(content)] if content else []
     else:
-        parts = [part for said in content or () if (part := part_of(said)) is not None]
+        parts = [part for said in content or () if (part := part_of(said, own)) is not None]
     if refusal := message.get("refusal"):
         parts.append(Text(refusal))
     if parts and (cache := message.get("cache_control")) is not None:
@@ -188,13 +195,15 @@ def parts_of(message: Mapping[str, Any]) -> list[Part]:
     return parts
 
 
-def part_of(said: Mapping[str, Any]) -> Part | None:
+def part_of(said: Mapping[str, Any], own: str | None) -> Part | None:
     """One content part; None for an empty text. Raises CannotSay for a kind that is not known."""
     kind, cache = said["type"], said.get("cache_control")
     if kind in ("text", "refusal", "input_text", "output_text"):
         text = said.get("text") or said.get("refusal") or ""
         return Text(text, cache) if text else None
     inner = said.get(kind)
+    if kind == own and isinstance(inner, dict):
+        return Own(block=inner, cache=cache)
     if kind == "image_url":
         url = inner.get("url") if isinstance(inner, dict) else inner
         return Image(**media(url, "messages[].content[].image_url"), cache=cache)
@@ -241,9 +250,9 @@ def calls_of(message: Mapping[str, Any]) -> Iterable[Called]:
         yield Called(legacy["name"], legacy["name"], legacy.get("arguments") or "{}")
 
 
-def result_of(message: Mapping[str, Any], id: str, name: str) -> Result:
+def result_of(message: Mapping[str, Any], id: str, name: str, own: str | None) -> Result:
     bare = {member: value for member, value in message.items() if member != "cache_control"}
-    parts = [part for part in parts_of(bare) if isinstance(part, Text | Image | Document)]
+    parts = [part for part in parts_of(bare, own) if isinstance(part, Text | Image | Document)]
     return Result(id, name, parts, message.get("is_error") is True, message.get("cache_control"))
 
 

@@ -236,7 +236,8 @@ def test_what_changes_nothing_is_dropped_and_named() -> None:
     fields = {
         "messages": [{"role": "user", "content": "hi", "name": "bo"}],
         "seed": 0,
-        "user": "u",
+        "user": "u" * 300,
+        "service_tier": "flex",
         "frequency_penalty": 0,
         "presence_penalty": 0.5,
         "store": False,
@@ -247,7 +248,22 @@ def test_what_changes_nothing_is_dropped_and_named() -> None:
     }
     rendered = render(fields)
     assert sent(fields) == {"max_tokens": 32000, "messages": SAID_HI, "stop_sequences": ["END"]}
-    assert rendered.dropped == ("seed", "user", "presence_penalty", "messages[].name", "stop")
+    assert rendered.dropped == ("seed", "presence_penalty", "messages[].name", "service_tier", "stop", "user")
+
+
+def test_the_user_and_the_tier_have_words() -> None:
+    body = sent({"user": "u", "service_tier": "default"})
+    assert (body["metadata"], body["service_tier"]) == ({"user_id": "u"}, "standard_only")
+    assert "service_tier" not in sent({"service_tier": "auto"})
+
+
+def test_blocks_of_a_client_of_anthropics_go_back_into_its_words() -> None:
+    block = {"type": "image", "source": {"type": "file", "file_id": "file_1"}}
+    content = [{"type": "anthropic", "anthropic": block, "cache_control": {"type": "ephemeral"}}]
+    messages = [{"role": "user", "content": content}]
+    assert sent({"messages": messages})["messages"][0]["content"] == [{**block, "cache_control": {"type": "ephemeral"}}]
+    with pytest.raises(CannotSay):
+        protocol_of("gemini").render(make.call(fields={"messages": messages}), target())
 
 
 def test_of_more_than_four_marks_the_first_and_the_last_three_stay() -> None:
@@ -616,15 +632,17 @@ def test_a_budget_is_always_below_the_limit(model: str, how: str | int, limit: i
         assert 1024 <= body["thinking"]["budget_tokens"] < body["max_tokens"]
 
 
-def test_thinking_is_given_up_for_a_tool_that_must_be_called_and_for_an_answer_that_has_begun() -> None:
+def test_a_budget_is_given_up_for_a_tool_that_must_be_called_and_for_an_answer_that_began_without_thinking() -> None:
     must = {"tools": [tool()], "tool_choice": "required", "reasoning_effort": "high"}
     rendered = render(must)
     assert (json.loads(rendered.body).get("thinking"), rendered.dropped) == (None, ("reasoning_effort",))
+    begun: list[dict[str, Any]] = [*HI, {"role": "assistant", "content": "It"}]
+    assert render({"messages": begun, "reasoning_effort": "high"}).dropped == ("reasoning_effort",)
+    begun[-1] |= {"thinking_blocks": [THOUGHT]}
+    assert render({"messages": begun, "reasoning_effort": "high"}).dropped == ()
     adaptive = render(must, "claude-opus-4-6")
     body = json.loads(adaptive.body)
-    assert (body.get("thinking"), body["output_config"], adaptive.dropped) == (None, {"effort": "high"}, ())
-    begun = [*HI, {"role": "assistant", "content": "It"}]
-    assert render({"messages": begun, "reasoning_effort": "high"}).dropped == ("reasoning_effort",)
+    assert (body["thinking"], body["tool_choice"], adaptive.dropped) == ({"type": "adaptive"}, {"type": "any"}, ())
 
 
 def test_thinking_by_budget_is_given_up_amid_calls_of_tools_that_came_without_it() -> None:

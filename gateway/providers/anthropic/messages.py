@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gateway.errors import CannotSay
-from gateway.providers.turns import Audio, Called, Document, Image, Part, Result, Text, Turn, says_the_same
+from gateway.providers.turns import Audio, Called, Document, Image, Own, Part, Result, Text, Turn, says_the_same
 
 __all__ = ["UPLOADED", "id_of", "is_ours", "messages_of", "system_of", "thinks"]
 
@@ -116,6 +116,8 @@ def blocks_of(part: Part) -> list[Block]:
             return []
     elif isinstance(part, Image):
         block = {"type": "image", "source": source_of(part)}
+    elif isinstance(part, Own):
+        block = {**part.block}
     elif isinstance(part, Document):
         block = document_of(part)
     elif isinstance(part, Called):

@@ -28,6 +28,9 @@ Body = dict[str, Any]
 
 JSON_ONLY: Final = "Answer with one valid JSON object and nothing else: no words around it, no code fence."
 CALL: Final = "Answer with a call of a tool."
+#: OpenAI's words for who is served first. ``default`` is what costs what is listed, and no more.
+TIERS: Final = {"auto": "auto", "default": "standard_only"}
+MAX_NAME: Final = 256
 #: Marks up to which Anthropic caches; more are refused.
 MAX_MARKS: Final = 4
 #: The least that is left for an answer nobody has limited: pictures make requests look longer than they are.
@@ -39,7 +42,7 @@ SAID: Final = frozenset(
     """
     messages model stream stream_options max_tokens max_completion_tokens temperature top_p top_k stop tools tool_choice
     parallel_tool_calls functions function_call response_format reasoning_effort thinking modalities n logprobs
-    top_logprobs web_search_options
+    top_logprobs web_search_options user service_tier
     """.split()
 )
 
@@ -49,7 +52,7 @@ def request(call: Call, deployment: Deployment, *, stream: bool) -> Rendered:
     fields = call.fields
     refuse(fields)
     family, wished = family_of(deployment), wishes.read(fields)
-    system, said = turns.read(fields)
+    system, said = turns.read(fields, own="anthropic")
     messages = messages_of(said, bound=family.binds)
     capable = deployment.capabilities is None or "json_schema" in deployment.capabilities
     strict = capable and (family.schemas if family.known else deployment.capabilities is not None)
@@ -68,10 +71,12 @@ def request(call: Call, deployment: Deployment, *, stream: bool) -> Rendered:
         deployment,
         family,
         limit_of(wished, call, deployment, family),
-        barred=offer.forces or messages[-1]["role"] == "assistant",
-        unsigned=is_unsigned(messages),
+        barred=offer.forces or is_unsigned(messages),
     )
     dropped = [*unsaid(fields), *offer.dropped]
+    tier = TIERS.get(fields.get("service_tier") or "auto")
+    if tier is None:
+        dropped.append("service_tier")
     if thought.dropped:
         dropped.append("thinking" if wished.effort is None else "reasoning_effort")
     blocks = system_of(system)
@@ -89,6 +94,8 @@ def request(call: Call, deployment: Deployment, *, stream: bool) -> Rendered:
         thinking=shown(thought, fields),
         output_config=present(**config) or None,
         stop_sequences=stops(wished, dropped) or None,
+        metadata=who(fields, dropped),
+        service_tier=None if tier == "auto" else tier,
         **sampling(wished, thought, family, dropped),
     )
     keep_marks(body, dropped)
@@ -179,6 +186,16 @@ def stops(wished: Wishes, dropped: list[str]) -> list[str]:
     return kept
 
 
+def who(fields: Mapping[str, Any], dropped: list[str]) -> Body | None:
+    """The name of the user, as far as one may be long."""
+    name = fields.get("user")
+    if isinstance(name, str) and 0 < len(name) <= MAX_NAME:
+        return {"user_id": name}
+    if name:
+        dropped.append("user")
+    return None
+
+
 def shown(thought: Thought, fields: Mapping[str, Any]) -> Body | None:
     """What is said of thinking, with how the client wants to see it."""
     said = fields.get("thinking")
@@ -188,10 +205,10 @@ def shown(thought: Thought, fields: Mapping[str, Any]) -> Body | None:
 
 
 def is_unsigned(messages: list[Body]) -> bool:
-    """Whether the model is in the midst of using tools, and its turn does not begin with its thinking."""
+    """Whether the model is amid its turn (using tools, or going on), and that turn does not begin with its thinking."""
     last = next((message for message in reversed(messages) if message["role"] == "assistant"), None)
-    waits = messages[-1]["content"][0].get("type") == "tool_result"
-    return waits and last is not None and not thinks(last)
+    amid = messages[-1] is last or messages[-1]["content"][0].get("type") == "tool_result"
+    return amid and last is not None and not thinks(last)
 
 
 def fitting(schema: Mapping[str, Any]) -> str:

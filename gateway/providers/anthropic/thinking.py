@@ -47,13 +47,11 @@ class Thought(Struct):
         return self.thinking is not None and self.thinking["type"] in ("adaptive", "enabled")
 
 
-def thought_of(
-    wishes: Wishes, deployment: Deployment, family: Family, limit: int, *, barred: bool, unsigned: bool
-) -> Thought:
+def thought_of(wishes: Wishes, deployment: Deployment, family: Family, limit: int, *, barred: bool) -> Thought:
     """What to say of thinking. ``limit`` is the most tokens of output so far.
 
-    ``barred``: something else in the request forbids to think. ``unsigned``: the calls that the model waits for came
-    without its thinking, which a budget forbids.
+    ``barred``: a tool has to be called, or the turn that is to be gone on with does not begin with thinking. A budget
+    is refused then; a model that adapts its thinking takes both.
     """
     how = deployment.thinking or family.thinking
     if wishes.budget is None and not wishes.adaptive:
@@ -66,11 +64,8 @@ def thought_of(
     if how == "none":
         return Thought(limit, dropped=True)
     if how == "adaptive" and not (wishes.budget is not None and family.budgets):
-        effort = effort_of(wishes, family)
-        if barred:
-            return Thought(limit, None, effort, dropped=effort is None)
-        return Thought(limit, {"type": "adaptive"}, effort)
-    if barred or unsigned:
+        return Thought(limit, {"type": "adaptive"}, effort_of(wishes, family))
+    if barred:
         return Thought(limit, dropped=True)
     return budgeted(wishes, deployment, limit)
 
