@@ -14,6 +14,7 @@ __all__ = ["MAX_EVENT", "EventTooLarge", "Splitter"]
 MAX_EVENT: Final = 1024 * 1024
 
 PREFIX: Final = b"data: "
+CRLF: Final = b"\r\n"
 FIELDS: Final = (b"data:", b"error:")
 
 
@@ -39,10 +40,13 @@ class Splitter:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of the events that these bytes complete. Raises EventTooLarge."""
-        if not (self._rest or self._fresh or self._after_cr) and data.endswith(b"\n\n") and b"\r" not in data:
-            if data.count(b"\n") == 2 and data.startswith(PREFIX) and len(data) <= self._limit:
-                return [data[6:-2]]
-            return events_of(data, self._limit)
+        if not (self._rest or self._fresh or self._after_cr):
+            if data.endswith(b"\n\n") and b"\r" not in data:
+                if data.count(b"\n") == 2 and data.startswith(PREFIX) and len(data) <= self._limit:
+                    return [data[6:-2]]
+                return events_of(data, self._limit)
+            if is_one_with_crlf(data) and len(data) <= self._limit:
+                return [data[6:-4]]
         if self._fresh:
             data = self._without_mark(data)
         if self._after_cr or b"\r" in data:
@@ -112,11 +116,16 @@ class Splitter:
             raise EventTooLarge(f"an event of the stream is larger than {self._limit} bytes")
 
 
-def events_of(blocks: bytes, limit: int) -> list[bytes]:
+def is_one_with_crlf(data: bytes) -> bool:
+    """Whether these bytes are one event of one line, as Google sends them."""
+    return data.endswith(CRLF + CRLF) and data.startswith(PREFIX) and data.count(b"\n") == 2 == data.count(b"\r")
+
+
+def events_of(blocks: bytes, limit: int = MAX_EVENT) -> list[bytes]:
     return [event for block in blocks.split(b"\n\n") if block and (event := event_of(block, limit)) is not None]
 
 
-def event_of(block: bytes, limit: int) -> bytes | None:
+def event_of(block: bytes, limit: int = MAX_EVENT) -> bytes | None:
     """The data of one event's lines; None when it has none."""
     if len(block) > limit:
         raise EventTooLarge(f"an event of the stream is larger than {limit} bytes")

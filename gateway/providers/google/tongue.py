@@ -72,11 +72,7 @@ class Google:
         )
 
     def _headers(self, account: Account, key: Secret | None) -> tuple[tuple[bytes, bytes], ...]:
-        headers = {
-            b"content-type": b"application/json",
-            b"accept-encoding": b"identity",
-            b"user-agent": USER_AGENT,
-        }
+        headers = {b"content-type": b"application/json", b"user-agent": USER_AGENT}
         if key is not None and (self._studio or key.reveal().startswith(KEYS)):
             headers[b"x-goog-api-key"] = key.reveal().encode()
         elif key is not None:

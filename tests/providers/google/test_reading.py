@@ -109,7 +109,7 @@ def test_calls_get_ids_and_arguments_where_they_have_none() -> None:
 
 
 def test_signatures_are_kept_with_the_whole_turn_and_beside_their_call() -> None:
-    parts: list[dict[str, Any]] = [
+    parts = [
         {"text": "Hm", "thought": True},
         {"text": "So", "thoughtSignature": "s1"},
         {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "s2"},
@@ -120,7 +120,7 @@ def test_signatures_are_kept_with_the_whole_turn_and_beside_their_call() -> None
 
 
 def test_what_google_ran_is_kept_and_is_no_call_of_the_clients() -> None:
-    parts: list[dict[str, Any]] = [
+    parts: list[Body] = [
         {"executableCode": {"language": "PYTHON", "code": "1+1"}},
         {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "2"}},
         {"text": "Two."},

@@ -16,7 +16,6 @@ from tests.providers.google.saying import body, protocol, target
 
 COMMON = (
     (b"content-type", b"application/json"),
-    (b"accept-encoding", b"identity"),
     (b"user-agent", f"signalbox/{__version__}".encode()),
 )
 
