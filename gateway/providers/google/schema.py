@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 __all__ = ["cleaned"]
 
 Schema = dict[str, Any]
@@ -91,7 +93,7 @@ def merge(left: Schema, right: Schema) -> Schema | None:
     for name, value in right.items():
         if name in ("$ref", "additionalProperties") or (name == "properties" and "additionalProperties" in left):
             return None
-        if name not in out or out[name] == value or name in ("title", "description"):
+        if name not in out or same(out[name], value) or name in ("title", "description"):
             out.setdefault(name, value)
         elif name == "required":
             out[name] = [*out[name], *(word for word in value if word not in out[name])]
@@ -100,3 +102,8 @@ def merge(left: Schema, right: Schema) -> Schema | None:
         else:
             return None
     return out
+
+
+def same(one: Any, other: Any) -> bool:
+    """As JSON: in Python false is 0."""
+    return msgspec.json.encode(one) == msgspec.json.encode(other)

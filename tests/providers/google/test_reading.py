@@ -109,7 +109,7 @@ def test_calls_get_ids_and_arguments_where_they_have_none() -> None:
 
 
 def test_signatures_are_kept_with_the_whole_turn_and_beside_their_call() -> None:
-    parts = [
+    parts: list[Body] = [
         {"text": "Hm", "thought": True},
         {"text": "So", "thoughtSignature": "s1"},
         {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "s2"},

@@ -46,6 +46,8 @@ def test_parts_that_all_must_hold_become_one_where_they_can() -> None:
         "properties": {"a": {}, "b": {}},
         "required": ["a", "b"],
     }
+    # In Python these are the same; in JSON they are not.
+    assert cleaned({"const": 0, "allOf": [{"enum": [False]}]}) == {"enum": [0], "allOf": [{"enum": [False]}]}
     contradiction = {"allOf": [{"type": "string"}, {"type": "integer"}]}
     assert cleaned(contradiction) == contradiction
 
