@@ -101,9 +101,9 @@ KIND = {"azure": "azure_openai"}
 
 
 def row_of(provider: str) -> Row:
-    """The row that a recording of this provider is replayed through."""
-    kind = KIND.get(provider, provider)
-    return ROWS.get(kind, ROWS["openai_compatible"])
+    """The row that a recording of this provider in OpenAI's protocol is replayed through."""
+    row = ROWS.get(KIND.get(provider, provider))
+    return row if row is not None and row.protocol == "openai" else ROWS["openai_compatible"]
 
 
 # --- valid ------------------------------------------------------------------------------------------------------
