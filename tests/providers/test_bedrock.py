@@ -10,6 +10,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.errors import CannotSay, Failure
 from gateway.providers.bedrock.frames import framed
@@ -977,3 +979,51 @@ def test_a_fault_may_be_named_in_its_body() -> None:
     body = b'{"__type":"com.amazon.coral.service#ThrottlingException","Message":"Rate exceeded"}'
     failure = PROTOCOL.fault(400, [], body, make.deployment(CLAUDE))
     assert (failure.kind, failure.code, failure.message) == ("rate", "ThrottlingException", "Rate exceeded")
+
+
+# --- anything at all --------------------------------------------------------------------------------------------
+
+NAMES = """
+    text toolUse input toolUseId name type server_tool_use reasoningContent reasoningText signature redactedContent
+    citation citationsContent citations content location web url image source bytes format toolResult delta start
+    usage inputTokens contentBlockIndex stopReason additionalModelResponseFields stop_sequence output message metrics
+""".split()
+KINDS = """
+    messageStart contentBlockStart contentBlockDelta contentBlockStop messageStop metadata
+""".split()
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 2) | st.sampled_from(["", "x", "e30=", "{}", "server_tool_use"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(st.sampled_from(NAMES), ANYTHING, max_size=5)
+
+
+@given(st.lists(st.tuples(st.sampled_from(KINDS), OBJECTS), max_size=6))
+def test_events_of_any_shape_end_in_an_answer_or_a_failure(sent: list[tuple[str, dict[str, Any]]]) -> None:
+    frames = [
+        framed({":message-type": "event", ":event-type": kind}, json.dumps({"contentBlockIndex": 0, **said}).encode())
+        for kind, said in sent
+    ]
+    got = streamed(*frames)
+    assert got.done != (got.failure is not None)
+
+
+@given(ANYTHING)
+def test_a_body_of_any_shape_is_an_answer_or_a_failure(body: Any) -> None:
+    for said in (
+        body,
+        {"output": {"message": body}, "stopReason": "end_turn"},
+        {"output": {"message": {"content": body}}},
+    ):
+        got = PROTOCOL.parse(json.dumps(said).encode(), make.call(), make.deployment(CLAUDE))
+        assert isinstance(got, Answer | Failure)
+        fault = PROTOCOL.fault(400, [], json.dumps(said).encode(), make.deployment(CLAUDE))
+        assert isinstance(fault, Failure)
+
+
+@given(st.sampled_from([CLAUDE, NOVA, LLAMA, PROFILE]), st.lists(ANYTHING, max_size=3))
+def test_a_turn_in_any_words_of_its_own_is_said(model: str, content: list[Any]) -> None:
+    said = {"role": "assistant", "content": "x", "extra_content": {"bedrock": {"content": content}}}
+    body, _ = rendered(model, USER, said, USER)
+    assert [message["role"] for message in body["messages"]] == ["user", "assistant", "user"]

@@ -24,12 +24,10 @@ class Family(Struct, frozen=True):
     """A family of models.
 
     ``vendor`` is who made it, empty when that is not known. ``caches``: it takes cache points, ``caches_tools`` also
-    among tools, ``caches_hour`` with an hour to live.
-    ``schemas``: it answers by a schema, and holds to one in calls of tools. ``names_tool``: it can be made to call one
-    tool by name, where others can only be made to call some; ``forces``: it can be made to call any at all.
-    ``errors``: it takes the status of a tool's result. ``top_k`` is the path of that parameter among the fields of the
-    model. ``samples``: it takes temperature together with topP, one of them, or neither. ``tiers``: it is offered in
-    several tiers of service.
+    among tools, ``caches_hour`` with an hour to live. ``schemas``: it answers by a schema, and holds to one in calls of
+    tools. ``forces``: it can be made to call a tool, ``names_tool`` also a certain one. ``errors``: it takes the status
+    of a tool's result. ``top_k`` is the path of that parameter among the fields of the model. ``samples``: it takes
+    temperature together with topP, one of them, or neither. ``tiers``: it is offered in several tiers of service.
     """
 
     vendor: str = ""
