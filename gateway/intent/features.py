@@ -17,7 +17,13 @@ IMAGE_TOKENS: Final = 765
 
 NO_EFFORT: Final = (None, "none", "minimal")
 
-_PART_NEEDS: Final[Mapping[str, str]] = {"image_url": "vision", "input_audio": "audio", "file": "documents"}
+_PART_NEEDS: Final[Mapping[str, str]] = {
+    "image_url": "vision",
+    "input_audio": "audio",
+    "file": "documents",
+    # A block of Anthropic's that has no canonical words, as dialects/anthropic_turns.py keeps it.
+    "anthropic": "server_tools:anthropic",
+}
 
 
 class Reading(Struct, frozen=True):

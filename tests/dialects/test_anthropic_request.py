@@ -325,6 +325,14 @@ def test_a_damaged_seal_is_left_out(data: str) -> None:
     assert messages(*blocks, role="assistant") == [{"role": "assistant", "content": "x"}]
 
 
+def test_a_block_that_only_anthropic_knows_needs_anthropic() -> None:
+    upload = said({"type": "container_upload", "file_id": "f"})
+    picture = said({"type": "image", "source": {"type": "file", "file_id": "f"}})
+    for turns in (upload, picture):
+        request = canonical(judge(body(messages=turns)))
+        assert features.read(request, 100).features.needs == {"server_tools:anthropic"}
+
+
 # --- recorded ---------------------------------------------------------------------------------------------------
 
 
