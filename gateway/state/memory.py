@@ -61,11 +61,14 @@ class Memory(View):
         self.leases.grant(now)
         self.buckets.take(now)
         self.buckets.settle()
+        self.remembered.turn(now)
+        self.remembered.settle()
+        self.remembered.turn(now)
         self._refreshed_at = now
 
     def health(self) -> Health:
         """See State.health."""
-        return Health("memory", up=True, refreshed_at=self._refreshed_at)
+        return Health("memory", up=True, refreshed_at=self._refreshed_at, forgotten=self.remembered.lost)
 
     async def aclose(self) -> None:
         """See State.aclose."""

@@ -3,7 +3,7 @@
 Under ``prefix``: ``decisions`` is a stream of records, up to 64 in an entry as lines; ``decisions:ids`` is a stream
 of their ids with the same entry ids, which is how a record is found: one more small write per entry instead of an
 index key per record, trimmed in the same step. ``spend:<caller>`` is a hash. What is shared about health has its keys
-in meeting.py.
+in meeting.py, what is remembered for callers in recollection.py.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from gateway.errors import Unavailable
 from gateway.state.link import Link
 from gateway.state.meeting import Feed, Meeting
 from gateway.state.outbox import Batch, Outbox
+from gateway.state.recollection import Recollection
 from gateway.state.scripts import DELIVER
 from gateway.state.verbs import ALONE_S, Health
 from gateway.state.view import View
@@ -69,6 +70,7 @@ class Redis(View):
         self._link = Link(url, command_s=command_s, connect_s=connect_s)
         self._outbox = Outbox(buffered, BATCH)
         self._meeting = Meeting(self, prefix, replica)
+        self._recollection = Recollection(self._link, prefix, self.remembered, self.buckets)
         self._log = f"{prefix}:decisions"
         self._ids = f"{prefix}:decisions:ids"
         self._sent = f"{prefix}:sent:{replica}"
@@ -100,6 +102,11 @@ class Redis(View):
         """See State.spent."""
         self._outbox.spend(caller, deployment, micros)
 
+    def remember(self, caller: str, values: Mapping[str, bytes]) -> None:
+        """See State.remember. It goes out at once, not at the next sync: the next turn may come sooner."""
+        super().remember(caller, values)
+        self._recollection.begin()
+
     async def spend(self, caller: str) -> Mapping[str, int]:
         """See State.spend. Raises Unavailable when Redis does not answer."""
         return await self._ask(lambda: self._spend(caller))
@@ -123,13 +130,15 @@ class Redis(View):
                     await self._exchange(now)
         except (RedisError, OSError) as error:
             self._link.failed(error)
+        self._recollection.turn(now)
         if self.alone(now):
             self.leases.grant(now)
 
     def health(self) -> Health:
         """See State.health. A Redis that takes no records is not up, even where it still answers."""
         error = self._link.error or self._refused
-        return Health("redis", error is None, self._refreshed_at, error, self._outbox.dropped)
+        lost = self.remembered.lost
+        return Health("redis", error is None, self._refreshed_at, error, self._outbox.dropped, lost)
 
     async def aclose(self) -> None:
         """See State.aclose."""
@@ -138,9 +147,13 @@ class Redis(View):
         while self._outbox and self.health().up:
             await self.sync(self._now)
         if self.health().up:
+            await self._recollection.finish()
             with contextlib.suppress(RedisError, OSError):
                 await self._meeting.leave(self._link.client)
         await self._link.aclose()
+
+    async def _from_others(self, names: Sequence[str]) -> Mapping[str, bytes]:
+        return await self._recollection.ask(names)
 
     async def _exchange(self, now: float) -> None:
         give_over_at = asyncio.get_running_loop().time() + SEND_S

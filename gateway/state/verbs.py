@@ -3,8 +3,9 @@
 Read next: memory.py and over_redis.py; tests/state holds the contract that both keep.
 
 No verb that the request path calls waits for anything: writes are taken into a local buffer and sent in batches,
-reads are answered from the last refresh. ``sync`` does the waiting, in the background, every 100 ms. Those who ask
-about the fleet (``spend``, ``find``, ``recent``) do wait; a store that is gone tells them so by raising Unavailable.
+reads are answered from the last refresh. ``sync`` does the waiting, in the background, every 100 ms. Only ``recall``
+may wait, for a moment. Those who ask about the fleet (``spend``, ``find``, ``recent``) do wait; a store that is gone
+tells them so by raising Unavailable.
 
 Names of coolings, leases and buckets are the caller's, such as ``breaker:acme/gpt-4o``; the three do not share them.
 """
@@ -25,13 +26,17 @@ ALONE_S: Final = 2.0
 
 
 class Health(Struct, frozen=True):
-    """How the state store does: ``up``, and what it last said if not; when it last answered (monotonic seconds)."""
+    """How the state store does: ``up``, and what it last said if not; when it last answered (monotonic seconds).
+
+    ``dropped`` counts records that are lost, ``forgotten`` what could not be remembered or recalled.
+    """
 
     kind: str
     up: bool
     refreshed_at: float
     error: str | None = None
     dropped: int = 0
+    forgotten: int = 0
 
 
 class State(Protocol):
@@ -111,6 +116,17 @@ class State(Protocol):
 
     async def recent(self, limit: int) -> Sequence[bytes]:
         """The newest decision records of the fleet, newest first."""
+        ...
+
+    def remember(self, caller: str, values: Mapping[str, bytes]) -> None:
+        """Keep values by key for a day, for this caller alone; other replicas can recall them a moment later.
+
+        Nothing that must not be lost: what is too large, or too much for the replica or the store, is forgotten.
+        """
+        ...
+
+    async def recall(self, caller: str, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """What is remembered of these. Waits for other replicas only for what is not known here, 50 ms at most."""
         ...
 
     async def sync(self, now: float) -> None:

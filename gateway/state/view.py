@@ -5,23 +5,25 @@ Memory and over_redis.py are views that somebody keeps up to date.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gateway.state.buckets import Buckets
 from gateway.state.cooled import Cooled
 from gateway.state.leases import Leases
+from gateway.state.remembered import Remembered, name_of
 from gateway.types import Cooling
 
 __all__ = ["View"]
 
 
 class View:
-    """Coolings, leases and buckets, as of the last sync and all that this replica said itself."""
+    """Coolings, leases, buckets and what is remembered, as of the last sync and all that this replica said itself."""
 
     def __init__(self) -> None:
         self.cooled = Cooled()
         self.leases = Leases()
         self.buckets = Buckets()
+        self.remembered = Remembered()
 
     def cool(self, name: str, cooling: Cooling) -> None:
         """See State.cool."""
@@ -54,3 +56,33 @@ class View:
     def level(self, name: str, now: float) -> float:
         """See State.level."""
         return self.buckets.level(name, now)
+
+    def remember(self, caller: str, values: Mapping[str, bytes]) -> None:
+        """See State.remember."""
+        self.remembered.remember(caller, values)
+
+    async def recall(self, caller: str, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """See State.recall."""
+        found, missing = self._known_here(caller, keys)
+        if missing:
+            asked = await self._from_others(tuple(missing))
+            for name, value in asked.items():
+                self.remembered.learn(name, value)
+                found[missing[name]] = value
+        return found
+
+    async def _from_others(self, names: Sequence[str]) -> Mapping[str, bytes]:
+        """What other replicas remember under these names."""
+        return {}
+
+    def _known_here(self, caller: str, keys: Sequence[str]) -> tuple[dict[str, bytes], dict[str, str]]:
+        """Values by key, and by name the keys of those that are not known here."""
+        found, missing = {}, {}
+        for key in keys:
+            name = name_of(caller, key)
+            value = self.remembered.find(name)
+            if value is None:
+                missing[name] = key
+            else:
+                found[key] = value
+        return found, missing

@@ -154,3 +154,23 @@ async def test_a_state_that_answers_is_not_alone_and_counts_itself(state: State)
     assert not state.alone(1.0)
     await state.sync(1.0)
     assert (state.alone(2.0), state.replicas()) == (False, 1)
+
+
+async def test_what_is_remembered_is_recalled_by_its_caller_alone(state: State) -> None:
+    await state.sync(1.0)
+    state.remember("team-a", {"one": b"1", "two": b"\x00" * 1000})
+    assert await state.recall("team-a", ["two", "three", "one"]) == {"two": b"\x00" * 1000, "one": b"1"}
+    assert await state.recall("team-b", ["one", "two"]) == {}
+    state.remember("team-b", {"one": b"another"})
+    await state.sync(2.0)
+    assert await state.recall("team-a", ["one"]) == {"one": b"1"}
+    assert await state.recall("team-b", ["one"]) == {"one": b"another"}
+    assert await state.recall("team-a", []) == {}
+    assert state.health().forgotten == 0
+
+
+async def test_what_is_remembered_is_forgotten_after_a_day(state: State) -> None:
+    await state.sync(1.0)
+    state.remember("team-a", {"one": b"1"})
+    await state.sync(86_401.0)
+    assert await state.recall("team-a", ["one"]) == {"one": b"1"}
