@@ -98,7 +98,14 @@ class App:
         self._lag = LoopLag(self._lagged)
 
         self.pipeline = Pipeline(
-            self._live, self.health, self.admission, self._sinks, clock=clock, wall=wall, refused=self.metrics.refused
+            self._live,
+            self.health,
+            self.admission,
+            self._sinks,
+            clock=clock,
+            wall=wall,
+            refused=self.metrics.refused,
+            store=self._state,
         )
         self.public = Edge(self.pipeline, make_public(self.pipeline, self.ready), clock=clock, wall=wall)
         self.admin = make_admin(self, self.ready, world.server.admin_token)

@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.admission import Admission, Priority
+from gateway.cache.kept import Store, keep, restore
 from gateway.cache.stale import Stale, key_of
 from gateway.errors import Failure, Forbidden, GatewayError, NotFound, Unauthorized
 from gateway.health.health import Health
@@ -37,18 +38,24 @@ __all__ = ["Conversation", "Live", "Pipeline", "gather", "make_live"]
 
 
 class Live(Struct, frozen=True, eq=False):
-    """A World made ready to serve. Requests in flight keep theirs when another takes its place."""
+    """A World made ready to serve. Requests in flight keep theirs when another takes its place.
+
+    ``foreign``: a provider in it speaks another protocol than the canonical one.
+    """
 
     world: World
     targets: Mapping[str, Target]
     policies: Mapping[str, Policy]
     classifier: Classifier
+    foreign: bool
 
 
 def make_live(world: World, transports: Mapping[str, Transport], credentials: Credentials | None = None) -> Live:
     """Everything that is built once for a World rather than for a request."""
     policies = {route.name: route.policy for route in world.routes}
-    return Live(world, make_ready(world, transports, credentials), policies, Classifier(world.intents))
+    targets = make_ready(world, transports, credentials)
+    foreign = any(target.protocol.dialect != "openai" for target in targets.values())
+    return Live(world, targets, policies, Classifier(world.intents), foreign)
 
 
 class Conversation(Protocol):
@@ -131,6 +138,7 @@ class Pipeline:
         clock: Callable[[], float],
         wall: Callable[[], float],
         refused: Callable[[str], None],
+        store: Store,
     ) -> None:
         self.live = live
         self.health = health
@@ -138,6 +146,7 @@ class Pipeline:
         self.refreshed_at = clock()
         self._turn = 0
         self._stale = Stale()
+        self._store = store
         self._record = record
         self._clock = clock
         self._wall = wall
@@ -190,7 +199,7 @@ class Pipeline:
     async def _act(self, call: Call, decision: Decision, live: Live, story: Story, conversation: Conversation) -> None:
         reliability = live.world.reliability
         run = Run(
-            call,
+            await self._restored(call, decision, live, story.caller) if live.foreign else call,
             decision,
             live.targets,
             live.world.deployments,
@@ -202,11 +211,15 @@ class Pipeline:
         if not call.stream:
             answer = await run.json()
             story.status, story.delivered_at = 200, self._clock()
+            keep(self._store, story.caller, call, run.kept)
             if live.policies.get(decision.route, DIRECT_POLICY).degrade_s is not None:
                 self._stale.keep(key_of(call, story.caller), answer, story.delivered_at)
             await conversation.answer(answer, story)
             return
-        story.broken = await run.stream(conversation)
+        try:
+            story.broken = await run.stream(conversation)
+        finally:
+            keep(self._store, story.caller, call, run.kept)
         story.status = 200
         await conversation.end(story.broken, story)
 
@@ -220,6 +233,12 @@ class Pipeline:
         tokens = asked.features.input_tokens if number is None else number
         story.status, story.delivered_at = 200, self._clock()
         await conversation.answer(Answer(b'{"input_tokens":%d}' % tokens, None, None, None, 0, "anthropic"), story)
+
+    async def _restored(self, call: Call, decision: Decision, live: Live, caller: Caller) -> Call:
+        """The call with what providers that may serve it want back of earlier turns."""
+        spoken = {live.targets[one.deployment].protocol.dialect for one in decision.plan.tries}
+        known = {"openai", call.dialect}
+        return await restore(self._store, caller, call, spoken - known) if spoken - known else call
 
     async def _decide(self, asked: Asked, live: Live, story: Story, priority: Priority) -> Decision:
         """The decision, as soon as something has room. Raises what a client is to be told when nothing can serve."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from gateway.errors import Failure, GatewayError, Unavailable
 from gateway.money import cost
-from gateway.providers.protocol import Answer
+from gateway.providers.protocol import Answer, Kept
 from gateway.reliability.attempts import Attempts, Start, Stop
 from gateway.reliability.failures import to_client
 from gateway.story import Story, micros
@@ -32,7 +32,10 @@ Act = Callable[[Current], Awaitable[Done | Failure]]
 
 
 class Run:
-    """One request's plan, carried out once: by ``json`` or by ``stream``."""
+    """One request's plan, carried out once: by ``json`` or by ``stream``.
+
+    ``kept`` is what its provider wants back in the next turn, once an answer is complete, whoever still waits for it.
+    """
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class Run:
         reliability: Reliability,
         clock: Callable[[], float],
     ) -> None:
+        self.kept: Kept | None = None
         self._targets = targets
         self._story = story
         self._care = care
@@ -218,6 +222,14 @@ class Run:
                 provider_request_id=current.request_id,
             )
         )
+        said = current.said
+        if (
+            failure is None
+            and said is not None
+            and said.kept is not None
+            and (isinstance(said, Answer) or said.complete)
+        ):
+            self.kept = said.kept
         carried = self._rescue.carried
         if usage is not None and (carried or story.usage is None or not cancelled):
             story.usage = _both(story.usage, usage) if carried and story.usage is not None else usage
