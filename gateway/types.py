@@ -32,6 +32,7 @@ __all__ = [
     "Endpoint",
     "Exchange",
     "Features",
+    "Fetch",
     "Hedge",
     "IntentRule",
     "Journal",
@@ -370,6 +371,20 @@ class Reliability(Struct, frozen=True):
     stream: Literal["auto", "as_client"] = "auto"
 
 
+class Fetch(Struct, frozen=True):
+    """Whether the gateway itself fetches files that clients name by their address, for protocols that take only bytes.
+
+    ``max_bytes`` bounds all files of one request together, ``timeout_s`` the time for them. ``hosts`` are those that
+    are asked, all public ones when it is empty. ``allow_private`` also takes plain http and private networks.
+    """
+
+    allow: bool = False
+    max_bytes: int = 10 * 1024 * 1024
+    timeout_s: float = 5.0
+    hosts: frozenset[str] = frozenset()
+    allow_private: bool = False
+
+
 class World(Struct, frozen=True, eq=False):
     """One configuration, validated and immutable. Requests in flight keep theirs when another takes its place.
 
@@ -389,6 +404,7 @@ class World(Struct, frozen=True, eq=False):
     journal: Journal = Journal()
     admission: Admission = Admission()
     reliability: Reliability = Reliability()
+    fetch: Fetch = Fetch()
     state: Secret | None = None
     source: str = ""
 

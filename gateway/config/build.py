@@ -9,11 +9,12 @@ import msgspec
 from pydantic import BaseModel
 
 from gateway.config.draft import Draft
-from gateway.config.schema import Config, KeyEntry, PolicyEntry, RouteEntry, ServerEntry, WhenEntry
+from gateway.config.schema import Config, FetchEntry, KeyEntry, PolicyEntry, RouteEntry, ServerEntry, WhenEntry
 from gateway.types import (
     Admission,
     Backoff,
     Caller,
+    Fetch,
     Hedge,
     IntentRule,
     Journal,
@@ -58,6 +59,7 @@ def build(draft: Draft, source: str) -> World:
             config.admission.loop_lag,
         ),
         reliability=_reliability(config),
+        fetch=_fetch(config.fetch),
         journal=Journal(config.journal.path, config.journal.max_size),
         state=config.state,
         source=source,
@@ -136,6 +138,11 @@ def _reliability(config: Config) -> Reliability:
         keepalive_s=config.reliability.keep_alive,
         stream=config.upstream.stream,
     )
+
+
+def _fetch(entry: FetchEntry) -> Fetch:
+    hosts = frozenset(host.lower().rstrip(".") for host in entry.hosts)
+    return Fetch(entry.allow, entry.max_bytes, entry.timeout, hosts, entry.allow_private)
 
 
 def _key(entry: KeyEntry) -> Key:

@@ -42,6 +42,7 @@ CHECKS: Final[tuple[Callable[[Draft], Iterator[Finding]], ...]] = (
     sense.state,
     safety.base_urls,
     safety.headers,
+    safety.fetched,
     safety.listeners,
     safety.plain_secrets,
 )

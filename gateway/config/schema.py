@@ -25,6 +25,7 @@ __all__ = [
     "Config",
     "DegradeEntry",
     "DeploymentEntry",
+    "FetchEntry",
     "GoogleEntry",
     "HedgeEntry",
     "IntentEntry",
@@ -519,6 +520,29 @@ class UpstreamEntry(Entry):
     )
 
 
+class FetchEntry(Entry):
+    """Files that clients name by their address. Providers fetch them themselves, but some take only the bytes."""
+
+    allow: Switch = Field(
+        default=False,
+        description="Whether the gateway fetches files for providers that take only the bytes. `off`: a client has to "
+        "send such a provider a data URL.",
+    )
+    max_bytes: Size = Field(
+        default=10 * 1024 * 1024, ge=1, description="What all files of one request may take together."
+    )
+    timeout: Duration = Field(default=5.0, gt=0, description="For all files of one request together.")
+    hosts: Names = Field(
+        default=(),
+        description="The only hosts that are asked; `*.example.com` is all below it. By default any public one.",
+    )
+    allow_private: Switch = Field(
+        default=False,
+        description="Whether private networks, plain http and ports of one's own are allowed too. Whoever may send a "
+        "request can then read what this machine can reach.",
+    )
+
+
 class AdmissionEntry(Entry):
     """How many requests are served at once, and how the others wait."""
 
@@ -575,6 +599,9 @@ class Config(Entry):
     )
     upstream: Annotated[UpstreamEntry, BeforeValidator(_mapped)] = Field(
         default=UpstreamEntry(), description="In which way providers are asked."
+    )
+    fetch: Annotated[FetchEntry, BeforeValidator(_mapped)] = Field(
+        default=FetchEntry(), description="Whether the gateway fetches what clients name by its address."
     )
     admission: Annotated[AdmissionEntry, BeforeValidator(_mapped)] = Field(
         default=AdmissionEntry(), description="How many requests are served at once."

@@ -24,6 +24,7 @@ class Row(Struct, frozen=True, kw_only=True, eq=False):
     ``env`` names the variable that its key is usually kept in; ``key_required`` says that nothing works without.
     ``login``: how an account without a key logs in, where that is not written.
     ``cannot`` names the needs of requests (intent/features.py) that its protocol has no words for.
+    ``inlines``: it takes files as bytes, and has no words for an address of one.
     ``path`` follows the base address; ``per_deployment`` is the path before it where the model stands in the address.
     ``include_usage``: it knows ``stream_options``, and reports usage in a stream only when asked to.
     ``rename`` and ``drop`` are members of requests that it calls otherwise, or refuses.
@@ -43,6 +44,7 @@ class Row(Struct, frozen=True, kw_only=True, eq=False):
     login: Literal["aws", "google"] | None = None
     protocol: Literal["openai", "anthropic", "google", "bedrock"] = "openai"
     cannot: frozenset[str] = frozenset()
+    inlines: bool = False
     auth: Literal["bearer", "api-key", "x-goog-api-key"] = "bearer"
     path: str = "/chat/completions"
     per_deployment: str | None = None

@@ -24,6 +24,7 @@ from gateway.types import Call, Endpoint, Timeouts, WireRequest
 from gateway.upstream.care import Care, Leave
 from gateway.upstream.credentials.credential import Credential, Headers
 from gateway.upstream.delivery import Delivery
+from gateway.upstream.fetch import Fetcher
 from gateway.upstream.meaning import meaning
 from gateway.upstream.rescue import Rescue
 from gateway.upstream.targets import Target
@@ -91,6 +92,7 @@ class Trial:
         self._deadline_at = deadline_at
         self._from_streams = auto and not call.stream and streamable(call)
         self._native = call.dialect if call.native is not None else None
+        self._fetched: dict[str, str] = {}
         self._won = won
 
     async def whole(self, current: Current) -> Answer | Failure:
@@ -280,6 +282,8 @@ class Trial:
         call = current.call or self._call
         streams = call.stream if stream is None else stream
         endpoint = (target.streams if streams else target.endpoints)[current.leave.key]
+        if target.fetcher is not None:
+            call = await self._inlined(target.fetcher, call, current)
         rendered = target.protocol.render(call, target.deployment, stream=stream)
         current.dropped = rendered.dropped
         headers = rendered.headers
@@ -300,6 +304,12 @@ class Trial:
                 return await credential.headers(endpoint, body)
         except TimeoutError:
             raise CredentialFailed("no login in the time allowed", refused=False) from None
+
+    async def _inlined(self, fetcher: Fetcher, call: Call, current: Current) -> Call:
+        """The call with the files that it names. The time that they take is not the provider's."""
+        call = await fetcher.inline(call, self._fetched, self._left(current, self._clock()))
+        current.started_at = self._clock()
+        return call
 
     async def _sent(self, current: Current, request: WireRequest, first_byte_s: float) -> Response:
         """The head of an answer. To connect and to wait for it may not take the time of the try twice over."""

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from gateway.providers.protocol import Protocol
-from gateway.providers.registry import protocol_of
+from gateway.providers.registry import ROWS, protocol_of
 from gateway.types import Deployment, Endpoint, World
 from gateway.upstream.credentials.credential import Credential
 from gateway.upstream.credentials.make import Credentials
+from gateway.upstream.fetch import Fetcher
 from gateway.upstream.transport import Transport
 
 __all__ = ["Target", "make_ready"]
@@ -21,7 +22,7 @@ class Target(Struct, frozen=True, eq=False):
 
     ``endpoints`` has one for each key of the account, at least one, and ``streams`` those for streams;
     ``models`` is where it lists its models. ``credential`` has what each request carries where a login opens the
-    account.
+    account. ``fetcher`` is there where files must be fetched for it, and may be.
     """
 
     deployment: Deployment
@@ -31,6 +32,7 @@ class Target(Struct, frozen=True, eq=False):
     streams: tuple[Endpoint, ...]
     models: Endpoint
     credential: Credential | None = None
+    fetcher: Fetcher | None = None
 
 
 def make_ready(
@@ -42,10 +44,15 @@ def make_ready(
     """
     credentials = credentials or Credentials()
     credentials.know(deployment.account for deployment in world.deployments.values())
-    return {name: _target(deployment, transports, credentials) for name, deployment in world.deployments.items()}
+    fetcher = Fetcher(world.fetch) if world.fetch.allow else None
+    return {
+        name: _target(deployment, transports, credentials, fetcher) for name, deployment in world.deployments.items()
+    }
 
 
-def _target(deployment: Deployment, transports: Mapping[str, Transport], credentials: Credentials) -> Target:
+def _target(
+    deployment: Deployment, transports: Mapping[str, Transport], credentials: Credentials, fetcher: Fetcher | None
+) -> Target:
     account = deployment.account
     protocol = protocol_of(account.kind)
     keys = account.keys or (None,)
@@ -57,4 +64,5 @@ def _target(deployment: Deployment, transports: Mapping[str, Transport], credent
         streams=tuple([protocol.endpoint(deployment, key, stream=True) for key in keys]),
         models=protocol.models(deployment, keys[0]),
         credential=credentials.of(account),
+        fetcher=fetcher if ROWS[account.kind].inlines else None,
     )

@@ -12,7 +12,7 @@ from gateway.config.finding import Finding, Path
 from gateway.config.logins import is_document
 from gateway.config.schema import LoginEntry
 
-__all__ = ["base_urls", "headers", "listeners", "plain_secrets"]
+__all__ = ["base_urls", "fetched", "headers", "listeners", "plain_secrets"]
 
 _SECRET_HEADERS: Final = frozenset({"authorization", "api-key", "x-api-key", "proxy-authorization", "cookie"})
 _OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection"})
@@ -84,6 +84,18 @@ def headers(draft: Draft) -> Iterator[Finding]:
                 yield Finding(path, f"header {header!r} is set by the gateway", "remove it")
             if not value.isascii() or not value.isprintable():
                 yield Finding(path, f"the value of header {header!r} cannot be sent", "plain ASCII, on one line")
+
+
+def fetched(draft: Draft) -> Iterator[Finding]:
+    """What clients may let the gateway fetch is no more than the operator thinks."""
+    fetch = draft.config.fetch
+    if fetch.allow and fetch.allow_private and not fetch.hosts:
+        message = "whoever may send a request can read what this machine can reach in private networks"
+        yield Finding(("fetch", "allow_private"), message, "name the `hosts`, or leave it out", "warning")
+    for n, host in enumerate(fetch.hosts):
+        bare = host.removeprefix("*.")
+        if host_of(f"https://{bare}") != bare.lower() or "*" in bare:
+            yield Finding(("fetch", "hosts", n), f"{host!r} is no host", "write it as example.com or *.example.com")
 
 
 def plain_secrets(draft: Draft) -> Iterator[Finding]:
