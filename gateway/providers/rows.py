@@ -314,6 +314,7 @@ BEDROCK: Final = (
         login="aws",
         protocol="bedrock",
         cannot=NOT_OF_BEDROCK,
+        inlines=True,
         # Not every model that answers also streams, or streams calls of tools: what was asked for whole stays so.
         aggregates=False,
     ),
