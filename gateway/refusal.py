@@ -6,6 +6,7 @@ the client is told for how long. An SDK is told to try again where only limits s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from gateway.errors import BadRequest, Failure, Forbidden, GatewayError, NotFound, RateLimited, Unavailable
@@ -22,6 +23,25 @@ OF_LIMITS: Final = frozenset({"rate", "limit"})
 OF_THE_ACCOUNT: Final = frozenset({"auth", "quota"})
 #: Kinds that pass by themselves, so that trying again when told to is right.
 OF_LOAD: Final = OF_LIMITS | {"full"}
+#: What each need (intent/features.py) is in words, and the member of the request that makes it one.
+NEEDS: Final[Mapping[str, tuple[str, str]]] = {
+    "choices": ("several choices", "n"),
+    "logprobs": ("logprobs", "logprobs"),
+    "tools": ("tools", "tools"),
+    "custom_tools": ("custom tools", "tools"),
+    "server_tools:anthropic": ("tools that Anthropic defines", "tools"),
+    "server_tools:google": ("tools that Google runs", "tools"),
+    "server_tools:openai": ("tools that the provider runs", "tools"),
+    "json_object": ("a JSON object as the answer", "response_format"),
+    "json_schema": ("an answer that fits a JSON schema", "response_format"),
+    "web_search": ("web search", "web_search_options"),
+    "audio_output": ("audio as the answer", "modalities"),
+    "vision": ("pictures", "messages"),
+    "audio": ("audio", "messages"),
+    "video": ("video", "messages"),
+    "documents": ("documents", "messages"),
+    "file_ids": ("ids of files", "messages"),
+}
 
 
 def only_full(decision: Decision) -> bool:
@@ -47,9 +67,22 @@ def nothing_can(decision: Decision, call: Call, snapshot: Snapshot) -> GatewayEr
     if not codes:
         return Forbidden(f"The key may use none of the deployments of {name}.", code="model_not_allowed", param="model")
     if codes <= OF_THE_REQUEST:
-        code = "context_length_exceeded" if codes == {"context_too_small"} else "unsupported_request"
-        return BadRequest(f"No deployment of {name} can serve this request.", code=code, param="messages")
+        return _too_much_asked(decision, name)
     return Unavailable(f"No deployment can serve {name} now.", code="no_deployment")
+
+
+def _too_much_asked(decision: Decision, name: str) -> BadRequest:
+    """What the request needs is named, as far as no deployment has it; else whatever any deployment lacks."""
+    whys = [v.why for v in decision.verdicts if v.why is not None and v.why.code in OF_THE_REQUEST]
+    lacks = [frozenset(str(why.args[0]).split(", ")) for why in whys if why.code == "cannot"]
+    if not lacks:
+        said = f"The request is longer than the context window of every deployment of {name}."
+        return BadRequest(said, code="context_length_exceeded", param="messages")
+    common = lacks[0].intersection(*lacks[1:]) if len(lacks) == len(whys) else frozenset()
+    known = [NEEDS.get(need, (need, "messages")) for need in sorted(common or frozenset().union(*lacks))]
+    what = " and ".join(words for words, _ in known)
+    said = f"No deployment of {name} can do what this request needs: {what}."
+    return BadRequest(said, code="unsupported_request", param=known[0][1])
 
 
 def _left_alone(cooling: list[Cooling], name: str, now: float) -> GatewayError:

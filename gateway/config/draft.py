@@ -102,19 +102,20 @@ def _timeouts(entry: TimeoutsEntry) -> Timeouts:
 def _deployment(name: str, entry: DeploymentEntry, account: Account) -> Deployment:
     known = facts(account.base_url, entry.model)
     kind = kind_of(account.kind)
-    cannot = kind.cannot if kind is not None else frozenset()
+    prefill = known.prefill and kind is not None and kind.protocol != "openai"
     return Deployment(
         name=name,
         account=account,
         model=entry.model,
         price=_price(entry.price) if entry.price is not None else known.price,
         context_window=entry.context_window or known.context_window,
-        max_output=entry.max_output,
-        capabilities=frozenset(entry.capabilities) if entry.capabilities is not None else None,
+        max_output=entry.max_output or known.max_output,
+        capabilities=known.capabilities if entry.capabilities is None else frozenset(entry.capabilities),
         quality=dict(entry.quality),
-        prefill=entry.prefill,
+        prefill=prefill if entry.prefill is None else entry.prefill,
         reasoning=known.reasoning if entry.reasoning is None else entry.reasoning,
-        cannot=cannot,
+        thinking=known.thinking if entry.thinking is None else entry.thinking,
+        cannot=kind.cannot if kind is not None else frozenset(),
         weight=entry.weight,
         rpm=entry.limits.rpm,
         tpm=entry.limits.tpm,

@@ -48,7 +48,24 @@ __all__ = [
     "WhenEntry",
 ]
 
-Capability = Literal["tools", "json_object", "json_schema", "vision", "audio", "documents", "logprobs", "choices"]
+Capability = Literal[
+    "tools",
+    "json_object",
+    "json_schema",
+    "vision",
+    "audio",
+    "audio_output",
+    "video",
+    "documents",
+    "file_ids",
+    "web_search",
+    "custom_tools",
+    "server_tools:openai",
+    "server_tools:anthropic",
+    "server_tools:google",
+    "logprobs",
+    "choices",
+]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
 Quality = Annotated[Number, Field(ge=0, le=1)]
 Port = Annotated[Count, Field(le=65535)]
@@ -255,7 +272,7 @@ class LimitsEntry(Entry):
 
 
 class DeploymentEntry(Entry):
-    """A model at a provider. Price and context window come from the catalogue unless they are given."""
+    """A model at a provider. What it costs, holds and can do comes from the catalogue unless it is given."""
 
     provider: Text = Field(description="Name of an entry of `providers`.")
     model: Text = Field(description="The model's name at the provider.")
@@ -263,23 +280,32 @@ class DeploymentEntry(Entry):
     context_window: Count | None = Field(
         default=None, ge=1, description="Tokens that fit; by default from the catalogue."
     )
-    max_output: Count | None = Field(default=None, ge=1, description="Tokens that an answer may have at most.")
+    max_output: Count | None = Field(
+        default=None, ge=1, description="Tokens that an answer may have at most; by default from the catalogue."
+    )
     capabilities: Capabilities | None = Field(
         default=None,
-        description="What it can do. When left out nothing is ruled out; a list rules out all that is not in it.",
+        description="What it can do: a list rules out all that is not in it. By default from the catalogue, which rules "
+        "out nothing for a model that it does not know.",
     )
     quality: Annotated[dict[str, Quality], _QUALITY_SCHEMA] = Field(
         default={},
         description="Expected quality 0 to 1, by intent; `default` for all others. A single number is `default`.",
     )
-    prefill: Switch = Field(
-        default=False,
-        description="Whether it goes on from the beginning of an answer: then it can finish a stream that broke off.",
+    prefill: Switch | None = Field(
+        default=None,
+        description="Whether it goes on from the beginning of an answer: then it can finish a stream that broke off. "
+        "By default from the catalogue, which knows it of Claude and Nova at their makers' protocols.",
     )
     reasoning: Switch | None = Field(
         default=None,
-        description="Whether it thinks before it answers, so that its first content takes long; by default as its name "
-        "tells.",
+        description="Whether it thinks before it answers, so that its first content takes long; by default from the "
+        "catalogue, or as its name tells.",
+    )
+    thinking: Literal["none", "budget", "adaptive", "level"] | None = Field(
+        default=None,
+        description="How it is told how much to think: by a `budget` of tokens, by a `level`, `adaptive` to an effort, "
+        "or `none` for a model that does not, which is then never told. By default from the catalogue.",
     )
     weight: Number = Field(default=1.0, ge=0, description="Share of the traffic under the `weighted` strategy.")
     limits: LimitsEntry = Field(default=LimitsEntry(), description="What the provider allows.")

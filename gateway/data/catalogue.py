@@ -1,6 +1,6 @@
-"""What models cost and how much fits into them, from the genai-prices package: dated, sourced, offline.
+"""What models cost and hold, from the genai-prices package, and what they can do: dated, sourced, offline.
 
-Read next: ../config/build.py, which lets the configuration override all of it.
+Read next: families.py, for what they can do; ../config/draft.py, which lets the configuration override all of it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from genai_prices.data import providers
 from genai_prices.types import ModelInfo, Provider, TieredPrices
 from msgspec import Struct
 
+from gateway.data.families import Thinking, family_of
 from gateway.types import Price
 
 __all__ = ["SOURCE", "Facts", "facts", "micros_per_million"]
@@ -25,11 +26,15 @@ SOURCE: Final = f"genai-prices {version('genai-prices')}"
 
 
 class Facts(Struct, frozen=True):
-    """What the catalogue knows of a model; None where it knows nothing."""
+    """What the catalogue knows of a model; None where it knows nothing. The rest is as in Deployment and Family."""
 
     price: Price | None = None
     context_window: int | None = None
     reasoning: bool = False
+    max_output: int | None = None
+    capabilities: frozenset[str] | None = None
+    thinking: Thinking | None = None
+    prefill: bool = False
 
 
 #: Names of models that think before they answer, as their makers call them. To take one for another costs patience.
@@ -40,15 +45,25 @@ REASONING: Final = re.compile(
 
 
 def facts(base_url: str, model: str, at: datetime | None = None) -> Facts:
-    """What a model costs at the provider of that address, at a time (now by default), and its context window.
+    """What a model costs at the provider of that address, at a time (now by default), what it holds and can do.
 
-    Where a price rises with the length of the input it is the price of short inputs.
+    Where a price rises with the length of the input it is the price of short inputs. What holds of the model wherever
+    it is served is known by its name alone.
     """
-    info = _find(base_url, model)
-    reasoning = bool(REASONING.search(model.lower())) and "non-reasoning" not in model
-    if info is None:
-        return Facts(reasoning=reasoning)
-    return Facts(_price(info, at or datetime.now(UTC)), info.context_window, reasoning)
+    info, family = _find(base_url, model), family_of(model)
+    price = _price(info, at or datetime.now(UTC)) if info is not None else None
+    window = info.context_window if info is not None else None
+    if family is None:
+        return Facts(price, window, bool(REASONING.search(model.lower())) and "non-reasoning" not in model)
+    return Facts(
+        price,
+        window or family.window,
+        family.reasons,
+        family.output,
+        family.can,
+        family.thinking,
+        family.prefill,
+    )
 
 
 def micros_per_million(usd: Decimal | float) -> int:

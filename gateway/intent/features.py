@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -23,7 +24,12 @@ _PART_NEEDS: Final[Mapping[str, str]] = {
     "file": "documents",
     # A block of Anthropic's that has no canonical words, as dialects/anthropic_turns.py keeps it.
     "anthropic": "server_tools:anthropic",
+    "video_url": "video",
+    "input_video": "video",
 }
+#: Anthropic dates the tools that it defines, as in ``web_search_20250305``.
+DATED: Final = re.compile(r"_20\d{6}$")
+ANTHROPIC: Final = frozenset({"mcp_toolset"})
 
 
 class Reading(Struct, frozen=True):
@@ -52,6 +58,8 @@ def read(fields: Mapping[str, Any], size: int) -> Reading:
                 need = _PART_NEEDS.get(part["type"])
                 if need is not None:
                     needs.add(need)
+                    if need == "documents" and type(file := part.get("file")) is dict and file.get("file_id"):
+                        needs.add("file_ids")
                     media_tokens += IMAGE_TOKENS
                     media_bytes += _inline_bytes(part)
     text = _text(last_user)
@@ -75,7 +83,12 @@ def read(fields: Mapping[str, Any], size: int) -> Reading:
 
 def _needs(fields: Mapping[str, Any]) -> set[str]:
     needs = set()
-    if fields.get("tools") or fields.get("functions"):
+    if tools := fields.get("tools"):
+        needs.add("tools")
+        for tool in tools:
+            if tool.get("type") != "function" and (need := tool_need(tool)) is not None:
+                needs.add(need)
+    elif fields.get("functions"):
         needs.add("tools")
     if (form := fields.get("response_format")) is not None and (kind := form.get("type")) != "text":
         needs.add("json_schema" if kind == "json_schema" else "json_object")
@@ -84,8 +97,23 @@ def _needs(fields: Mapping[str, Any]) -> set[str]:
     if (fields.get("n") or 1) > 1:
         needs.add("choices")
     if "audio" in (fields.get("modalities") or ()):
-        needs.add("audio")
+        needs.add("audio_output")
+    if fields.get("web_search_options") is not None:
+        needs.add("web_search")
     return needs
+
+
+def tool_need(tool: Mapping[str, Any]) -> str | None:
+    """What a tool takes beside the plain ability to call tools: words of one provider, who mostly also runs it.
+
+    Google's have no ``type``, Anthropic's are dated, and all others are as OpenAI and those like it write them.
+    """
+    kind = tool.get("type")
+    if kind is None:
+        return None if "function" in tool or "name" in tool else "server_tools:google"
+    if kind == "custom":
+        return "custom_tools"
+    return "server_tools:anthropic" if kind in ANTHROPIC or DATED.search(kind) else "server_tools:openai"
 
 
 def _inline_bytes(part: Mapping[str, Any]) -> int:

@@ -42,11 +42,14 @@ def by_company(candidate: Deployment, asked: Asked, policy: Policy) -> Reason | 
 
 
 def is_capable(candidate: Deployment, asked: Asked, policy: Policy) -> Reason | None:
-    """What the request needs is among the capabilities, where those are known."""
-    known = candidate.capabilities
-    if known is None or asked.features.needs <= known:
+    """What the request needs can be said in the provider's protocol, and is among the capabilities, where known."""
+    needs = asked.features.needs
+    if not needs:
         return None
-    return Reason("cannot", (", ".join(sorted(asked.features.needs - known)),))
+    missing, known = needs & candidate.cannot, candidate.capabilities
+    if known is not None:
+        missing |= needs - known
+    return Reason("cannot", (", ".join(sorted(missing)),)) if missing else None
 
 
 def has_room(candidate: Deployment, asked: Asked, policy: Policy) -> Reason | None:

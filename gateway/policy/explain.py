@@ -19,7 +19,7 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "not_allowed_to_key": "key {0} may not use it",
         "wrong_region": "it is in region {0}, the policy requires {1}",
         "wrong_company": "it is operated by {0}, the policy requires {1}",
-        "cannot": "it is not able to do what the request needs: {0}",
+        "cannot": "its model or its protocol cannot do what the request needs: {0}",
         "context_too_small": "about {0} input tokens do not fit its window of {1}",
         "quality_unknown": "its quality is unknown and the floor is {0}",
         "below_floor": "its expected quality {0} is below the floor {1}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config.load import load_text
+from gateway.config.schema import Capability
 from gateway.errors import ConfigError, Problem
 from gateway.policy.strategies import Cost, Ordered, Weighted
 from gateway.types import Deployment, Price, Route, Strategy, World
 
 NAMES = ["a", "b-1", "no", "on", "c/d:e", "2024-10-21", "null-ish"]
-NEEDS = ["tools", "json_object", "json_schema", "vision", "audio", "documents", "logprobs", "choices"]
+NEEDS = get_args(Capability)
 WORDS = st.text(
     st.characters(codec="utf-8", exclude_categories=("C", "Z"), exclude_characters="$"), min_size=1, max_size=8
 )

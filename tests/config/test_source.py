@@ -14,7 +14,7 @@ from gateway.config.expand import Expander
 from gateway.config.load import load_text
 from gateway.config.source import parse
 from gateway.config.units import Count, Duration, Number, OneOrMore, Size, Switch
-from gateway.data.catalogue import facts, micros_per_million
+from gateway.data.catalogue import Facts, facts, micros_per_million
 from gateway.errors import ConfigError
 
 ENVIRON = {
@@ -147,9 +147,9 @@ def test_the_catalogue_knows_models_by_the_address_of_their_provider() -> None:
     assert (known.price.input, known.price.output, known.context_window) == (150_000, 600_000, 128_000)
     dated = facts("https://api.openai.com/v1", "gpt-4o-mini-2024-07-18", at)
     assert dated == known
-    assert facts("https://api.openai.com/v1", "no-such-model", at) == facts(
-        "https://gpu.example.com", "gpt-4o-mini", at
-    )
+    assert facts("https://api.openai.com/v1", "no-such-model", at) == Facts()
+    elsewhere = facts("https://gpu.example.com", "gpt-4o-mini", at)
+    assert (elsewhere.price, elsewhere.capabilities) == (None, known.capabilities)
     assert facts("https://me.openai.azure.com", "gpt-4o-mini", at).price is not None
 
 
