@@ -285,8 +285,8 @@ class DeploymentEntry(Entry):
     )
     capabilities: Capabilities | None = Field(
         default=None,
-        description="What it can do: a list rules out all that is not in it. By default from the catalogue, which rules "
-        "out nothing for a model that it does not know.",
+        description="What it can do: a list rules out all that is not in it. By default from the catalogue, which "
+        "rules out nothing for a model that it does not know.",
     )
     quality: Annotated[dict[str, Quality], _QUALITY_SCHEMA] = Field(
         default={},
