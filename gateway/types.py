@@ -171,9 +171,9 @@ class Deployment(Struct, frozen=True, eq=False):
     unknown; an unknown price is never taken as zero. ``capabilities`` is None when nothing is known, which does
     not exclude the deployment from anything. ``prefill``: it goes on from the beginning of an answer;
     ``reasoning``: it thinks before it answers, and is silent meanwhile. ``thinking`` is how it is told how much: by a
-    ``budget`` of tokens, by a ``level``, or to be ``adaptive`` to an effort; a model with ``none`` does not think and
-    is not told, None is unknown. Protocols read it, and ``max_output``, rather than names of models. ``cannot`` names
-    what its protocol has no words for, of the needs in intent/features.py.
+    ``budget`` of tokens, by a ``level``, or to be ``adaptive`` to an effort; a model with ``none`` is not told, since
+    it does not think or always does; None is unknown. Protocols read it, and ``max_output``, rather than names of
+    models. ``cannot`` names what its protocol has no words for, of the needs in intent/features.py.
     """
 
     name: str

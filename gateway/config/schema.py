@@ -305,7 +305,7 @@ class DeploymentEntry(Entry):
     thinking: Literal["none", "budget", "adaptive", "level"] | None = Field(
         default=None,
         description="How it is told how much to think: by a `budget` of tokens, by a `level`, `adaptive` to an effort, "
-        "or `none` for a model that does not, which is then never told. By default from the catalogue.",
+        "or `none` for a model that is not told, since it never or always does. By default from the catalogue.",
     )
     weight: Number = Field(default=1.0, ge=0, description="Share of the traffic under the `weighted` strategy.")
     limits: LimitsEntry = Field(default=LimitsEntry(), description="What the provider allows.")

@@ -29,8 +29,9 @@ class Family(Struct, frozen=True, eq=False):
     ``names`` is a regular expression that a name must begin with, in lower case and without its maker (see ``bare``).
     ``can`` are needs of requests (intent/features.py); ``window`` and ``output`` are tokens, None where they are up to
     whoever serves the model. ``thinking`` is how it is told how much to think: by a ``budget`` of tokens, by a
-    ``level``, ``adaptive`` to an effort, not at all where there is ``none``; None where that is up to whoever serves
-    it. ``reasons``: it thinks unless told not to. ``prefill``: it goes on from the beginning of an answer.
+    ``level``, ``adaptive`` to an effort, and not at all where there is ``none``: it does not think, or always does.
+    None where that is up to whoever serves it. ``reasons``: it thinks unless told not to. ``prefill``: it goes on from
+    the beginning of an answer.
     """
 
     names: str
@@ -75,7 +76,7 @@ OPENAI: Final = (
     Family(r"gpt-5\.([4-9]|\d\d)-(mini|nano)", GPT5, 400_000, 128_000, "level", reasons=True),
     Family(r"gpt-5\.([4-9]|\d\d)", GPT5, 1_050_000, 128_000, "level", reasons=True),
     Family(r"gpt-5", GPT5, 400_000, 128_000, "level", reasons=True),
-    Family(r"o1-(mini|preview)", WORDS - _can("logprobs json_object"), 128_000, 65_536, None, reasons=True),
+    Family(r"o1-(mini|preview)", WORDS - _can("logprobs json_object"), 128_000, 65_536, "none", reasons=True),
     Family(r"o3-mini", TEXT - _can("logprobs"), 200_000, 100_000, "level", reasons=True),
     Family(r"o[134]($|-)", GPT - _can("logprobs"), 200_000, 100_000, "level", reasons=True),
 )
@@ -121,8 +122,8 @@ AMAZON: Final = (
 #: Mistral reads documents for its models, so that all of them take some.
 MISTRAL: Final = (
     Family(r"voxtral", TEXT | _can("audio audio_output documents")),
-    Family(r"magistral", PAPER, reasons=True, thinking=None),
-    Family(r"mistral-(small-(2603|latest)|medium-(2604|latest))", PAPER, thinking="level"),
+    Family(r"magistral", PAPER, reasons=True),
+    Family(r"mistral-(small-(2603|latest)|medium-(2604|3-5|latest)|large-4)", PAPER, thinking="level"),
     Family(r"(codestral|devstral|mathstral|open-mi|mistral-nemo|mistral-7b|mixtral)", TEXT | _can("documents")),
     Family(r"(pixtral|ministral|mistral-(small|medium|large))", PAPER),
 )
@@ -146,7 +147,7 @@ OTHERS: Final = (
     Family(r"grok-[\w.-]*non-reasoning", PAPER | _can("web_search")),
     Family(r"grok-3-mini", TEXT | _can("web_search"), thinking="level", reasons=True),
     Family(r"grok-3", TEXT | _can("web_search")),
-    Family(r"grok-[\w.-]*reasoning|grok-4(-|$)", PAPER | _can("web_search"), thinking=None, reasons=True),
+    Family(r"grok-[\w.-]*reasoning|grok-4(-|$)", PAPER | _can("web_search"), reasons=True),
     Family(r"grok-[4-9]", PAPER | _can("web_search"), thinking="level", reasons=True),
     Family(r"sonar[\w-]*(reasoning|research)", SONAR, thinking=None, reasons=True),
     Family(r"sonar", SONAR),

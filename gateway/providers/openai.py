@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from gateway import __version__
 from gateway.errors import Failure
+from gateway.providers.fitting import fit
 from gateway.providers.gather import Gather
 from gateway.providers.protocol import Answer, Headers, Rendered
 from gateway.providers.repairs import Body, fitted
@@ -116,9 +117,10 @@ class OpenAI:
         return replace(call, fields=fields)
 
     def render(self, call: Call, deployment: Deployment, *, stream: bool | None = None) -> Rendered:
-        """The client's body with this provider's model, names and stream options; unknown members stay.
+        """The client's body with this provider's model, names and stream options, and without what it refuses.
 
-        ``stream`` is what the gateway wants, whatever the client asked for; None is as the client asked.
+        Members that are unknown here stay: they are between the client and the provider. ``stream`` is what the gateway
+        wants, whatever the client asked for; None is as the client asked.
         """
         fields: dict[str, Any] = {**call.fields, "model": deployment.model}
         if stream is None:
@@ -132,13 +134,17 @@ class OpenAI:
             if old in fields:
                 value = fields.pop(old)
                 fields.setdefault(new, value)
+        dropped = fit(fields, self.row, deployment)
         for name in self.row.drop:
-            fields.pop(name, None)
+            if fields.pop(name, None):
+                dropped = (*dropped, name)
         if not self.row.include_usage:
             fields.pop("stream_options", None)
         elif stream:
             fields["stream_options"] = {**(fields.get("stream_options") or {}), "include_usage": True}
-        return Rendered(msgspec.json.encode(fields))
+        for adjust in self.row.adjust:
+            dropped += adjust(fields, deployment)
+        return Rendered(msgspec.json.encode(fields), dropped)
 
     def parse(self, body: bytes, call: Call, deployment: Deployment) -> Answer | Failure:
         """A 2xx answer, untouched when it is valid, repaired when it is not; a Failure when it is none."""

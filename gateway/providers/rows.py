@@ -12,6 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.providers import repairs as fix
+from gateway.providers.adjust import Adjust, as_its_version_allows, as_reasoners_take_it, without_penalties
+from gateway.providers.mistral import as_mistral_says_it
 from gateway.providers.repairs import ANSWER, CHUNK, Repairs
 
 __all__ = ["ROWS", "Row"]
@@ -27,7 +29,11 @@ class Row(Struct, frozen=True, kw_only=True, eq=False):
     ``inlines``: it takes files as bytes, and has no words for an address of one.
     ``path`` follows the base address; ``per_deployment`` is the path before it where the model stands in the address.
     ``include_usage``: it knows ``stream_options``, and reports usage in a stream only when asked to.
-    ``rename`` and ``drop`` are members of requests that it calls otherwise, or refuses.
+    ``rename`` and ``drop`` are members of requests that it calls otherwise, or refuses; ``keeps`` are those beyond
+    OpenAI's own that it understands, in requests, messages, parts and tools (see fitting.py). ``developer``: it knows
+    that role. ``media_in_results``: it takes more than text in the result of a tool. ``thinking_due``: it wants the
+    thinking of every turn that called tools. ``effort`` is how it is told how hard to think, ``efforts`` the words that
+    it knows, all of them when there are none here (see efforts.py). ``adjust`` is whatever else it wants otherwise.
     ``repairs`` and ``chunk_repairs`` are what its answers and chunks are known to need: a valid one is not touched,
     and one that these do not make valid gets all there are.
     ``aggregates``: its streams say all that its whole answers do, so that one can be made of the other. True only
@@ -51,6 +57,15 @@ class Row(Struct, frozen=True, kw_only=True, eq=False):
     include_usage: bool = True
     rename: tuple[tuple[str, str], ...] = ()
     drop: tuple[str, ...] = ()
+    keeps: frozenset[str] = frozenset()
+    developer: bool = False
+    media_in_results: bool = False
+    thinking_due: bool = False
+    effort: Literal["effort", "level_or_default", "reasoning", "toggle", "toggle_and_effort", "enable_thinking"] = (
+        "effort"
+    )
+    efforts: tuple[str, ...] = ()
+    adjust: tuple[Adjust, ...] = ()
     repairs: Repairs = ANSWER
     chunk_repairs: Repairs = CHUNK
     aggregates: bool = False
@@ -85,11 +100,32 @@ NOT_GOOGLES: Final = frozenset(
     }
 )
 
+
+def _words(said: str) -> frozenset[str]:
+    return frozenset(said.split())
+
+
+#: What only its maker's protocol can say, so that no provider but OpenAI takes it in OpenAI's.
+OTHERS: Final = _words("custom_tools server_tools:anthropic server_tools:google file_ids")
+#: The same of those who serve open models: nothing is run for the client, and text is all that comes out.
+SERVED: Final = OTHERS | _words("server_tools:openai web_search audio_output")
+LEVELS: Final = ("low", "medium", "high")
+#: Nothing is known of what an unknown server refuses: what the client sent is its own affair, what we added is not.
+SENT: Final = _words(
+    """
+    reasoning_content reasoning reasoning_details thinking_blocks annotations images cache_control is_error thinking
+    top_k
+    """
+)
+
 OLDER_NAMES: Final = (("max_completion_tokens", "max_tokens"),)
 
 OPENAI: Final = (
     Row(
         kind="openai",
+        cannot=_words("server_tools:openai server_tools:anthropic server_tools:google video"),
+        developer=True,
+        adjust=(as_reasoners_take_it,),
         base_url="https://api.openai.com/v1",
         company="openai",
         env="OPENAI_API_KEY",
@@ -99,6 +135,9 @@ OPENAI: Final = (
     ),
     Row(
         kind="azure_openai",
+        cannot=_words("server_tools:openai server_tools:anthropic server_tools:google web_search video"),
+        developer=True,
+        adjust=(as_reasoners_take_it, as_its_version_allows),
         company="microsoft",
         env="AZURE_OPENAI_API_KEY",
         auth="api-key",
@@ -138,6 +177,11 @@ ANTHROPIC: Final = (
 CLOUD: Final = (
     Row(
         kind="groq",
+        cannot=OTHERS | _words("choices logprobs documents audio audio_output video web_search"),
+        drop=("logit_bias",),
+        keeps=_words("reasoning"),
+        effort="level_or_default",
+        efforts=LEVELS,
         base_url="https://api.groq.com/openai/v1",
         company="groq",
         env="GROQ_API_KEY",
@@ -151,6 +195,10 @@ CLOUD: Final = (
     ),
     Row(
         kind="deepseek",
+        cannot=SERVED | _words("choices documents audio video"),
+        keeps=_words("reasoning_content"),
+        thinking_due=True,
+        effort="toggle_and_effort",
         prefill_message=(("prefix", True),),
         base_url="https://api.deepseek.com",
         company="deepseek",
@@ -162,6 +210,10 @@ CLOUD: Final = (
     ),
     Row(
         kind="xai",
+        cannot=OTHERS | _words("audio audio_output video"),
+        keeps=_words("reasoning_content"),
+        efforts=("none", *LEVELS),
+        adjust=(without_penalties,),
         base_url="https://api.x.ai/v1",
         company="xai",
         env="XAI_API_KEY",
@@ -171,19 +223,34 @@ CLOUD: Final = (
     ),
     Row(
         kind="openrouter",
+        cannot=OTHERS,
+        keeps=_words("cache_control reasoning reasoning_details images annotations top_k"),
+        developer=True,
+        media_in_results=True,
+        effort="reasoning",
         base_url="https://openrouter.ai/api/v1",
         company="openrouter",
         env="OPENROUTER_API_KEY",
     ),
     Row(
         kind="mistral",
+        cannot=SERVED - {"file_ids"} | _words("video"),
+        keeps=_words("reasoning_content reasoning top_k"),
+        media_in_results=True,
+        efforts=("none", "high"),
+        adjust=(as_mistral_says_it,),
         prefill_message=(("prefix", True),),
         base_url="https://api.mistral.ai/v1",
         company="mistral",
         env="MISTRAL_API_KEY",
         include_usage=False,
         rename=(*OLDER_NAMES, ("seed", "random_seed")),
-        drop=("user", "store", "metadata", "service_tier", "logit_bias", "logprobs", "top_logprobs"),
+        drop=tuple(
+            """
+            user store service_tier logit_bias verbosity safety_identifier prompt_cache_retention prompt_cache_options
+            modalities
+            """.split()
+        ),
         repairs=Repairs(
             "message",
             body=NULLS.body,
@@ -196,15 +263,26 @@ CLOUD: Final = (
             part=(fix.nulls_absent, fix.content_text, fix.tool_typed, fix.tool_arguments),
         ),
     ),
-    Row(kind="together", base_url="https://api.together.xyz/v1", company="together", env="TOGETHER_API_KEY"),
+    Row(
+        kind="together",
+        cannot=SERVED,
+        keeps=_words("reasoning_content reasoning top_k"),
+        base_url="https://api.together.xyz/v1",
+        company="together",
+        env="TOGETHER_API_KEY",
+        rename=OLDER_NAMES,
+    ),
     Row(
         kind="fireworks",
+        cannot=SERVED,
+        keeps=_words("reasoning_content top_k"),
         base_url="https://api.fireworks.ai/inference/v1",
         company="fireworks",
         env="FIREWORKS_API_KEY",
     ),
     Row(
         kind="perplexity",
+        cannot=OTHERS | _words("server_tools:openai choices logprobs audio audio_output video"),
         base_url="https://api.perplexity.ai",
         company="perplexity",
         env="PERPLEXITY_API_KEY",
@@ -215,12 +293,19 @@ CLOUD: Final = (
     ),
     Row(
         kind="cerebras",
+        cannot=SERVED | _words("choices documents audio video"),
+        keeps=_words("reasoning"),
+        efforts=("none", *LEVELS),
         base_url="https://api.cerebras.ai/v1",
         company="cerebras",
         env="CEREBRAS_API_KEY",
     ),
     Row(
         kind="moonshot",
+        cannot=OTHERS | _words("logprobs documents audio audio_output web_search"),
+        keeps=_words("reasoning_content"),
+        thinking_due=True,
+        effort="toggle",
         prefill_message=(("partial", True),),
         base_url="https://api.moonshot.ai/v1",
         company="moonshot",
@@ -231,6 +316,9 @@ CLOUD: Final = (
     ),
     Row(
         kind="zai",
+        cannot=OTHERS | _words("choices logprobs audio audio_output"),
+        keeps=_words("reasoning_content"),
+        effort="toggle_and_effort",
         base_url="https://api.z.ai/api/paas/v4",
         company="zai",
         env="ZAI_API_KEY",
@@ -238,10 +326,29 @@ CLOUD: Final = (
         repairs=Repairs("message", NULLS.body, (fix.finish_known, fix.logprobs_named), NULLS.part),
         chunk_repairs=Repairs("delta", choice=(fix.finish_present, fix.finish_known)),
     ),
-    Row(kind="huggingface", base_url="https://router.huggingface.co/v1", company="huggingface", env="HF_TOKEN"),
-    Row(kind="vercel", base_url="https://ai-gateway.vercel.sh/v1", company="vercel", env="AI_GATEWAY_API_KEY"),
+    Row(
+        kind="huggingface",
+        cannot=SERVED,
+        base_url="https://router.huggingface.co/v1",
+        company="huggingface",
+        env="HF_TOKEN",
+        rename=OLDER_NAMES,
+    ),
+    Row(
+        kind="vercel",
+        cannot=OTHERS,
+        keeps=_words("cache_control reasoning reasoning_details"),
+        developer=True,
+        effort="reasoning",
+        base_url="https://ai-gateway.vercel.sh/v1",
+        company="vercel",
+        env="AI_GATEWAY_API_KEY",
+    ),
     Row(
         kind="alibaba",
+        cannot=OTHERS | _words("documents"),
+        keeps=_words("reasoning_content cache_control top_k"),
+        effort="enable_thinking",
         prefill_message=(("partial", True),),
         base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         company="alibaba",
@@ -250,12 +357,15 @@ CLOUD: Final = (
     ),
     Row(
         kind="crusoe",
+        cannot=SERVED,
+        keeps=_words("reasoning_content reasoning top_k"),
         base_url="https://api.inference.crusoecloud.com/v1",
         company="crusoe",
         env="CRUSOE_API_KEY",
     ),
     Row(
         kind="snowflake",
+        cannot=SERVED,
         company="snowflake",
         env="SNOWFLAKE_PAT",
         repairs=replace(ANSWER, choice=(*ANSWER.choice, fix.finish_by_content)),
@@ -263,6 +373,7 @@ CLOUD: Final = (
     ),
     Row(
         kind="writer",
+        cannot=SERVED,
         base_url="https://api.writer.com/v1",
         company="writer",
         env="WRITER_API_KEY",
@@ -324,17 +435,50 @@ BEDROCK: Final = (
 LOCAL: Final = (
     Row(
         kind="vllm",
+        cannot=SERVED,
+        keeps=_words("reasoning_content reasoning top_k"),
+        efforts=LEVELS,
         env="VLLM_API_KEY",
         key_required=False,
         prefill_body=(("add_generation_prompt", False), ("continue_final_message", True)),
     ),
-    Row(kind="ollama", base_url="http://127.0.0.1:11434/v1", key_required=False, rename=OLDER_NAMES),
-    Row(kind="lmstudio", base_url="http://127.0.0.1:1234/v1", key_required=False, rename=OLDER_NAMES),
-    Row(kind="llamacpp", base_url="http://127.0.0.1:8080/v1", key_required=False),
-    Row(kind="gpustack", env="GPUSTACK_API_KEY", key_required=False),
-    Row(kind="openai_compatible", key_required=False),
+    Row(
+        kind="ollama",
+        cannot=SERVED | _words("choices logprobs documents"),
+        keeps=_words("reasoning"),
+        efforts=("none", *LEVELS),
+        base_url="http://127.0.0.1:11434/v1",
+        key_required=False,
+        rename=OLDER_NAMES,
+    ),
+    Row(
+        kind="lmstudio",
+        cannot=SERVED,
+        keeps=_words("reasoning_content reasoning top_k"),
+        base_url="http://127.0.0.1:1234/v1",
+        key_required=False,
+        rename=OLDER_NAMES,
+    ),
+    Row(
+        kind="llamacpp",
+        cannot=SERVED,
+        keeps=_words("reasoning_content top_k"),
+        base_url="http://127.0.0.1:8080/v1",
+        key_required=False,
+    ),
+    Row(
+        kind="gpustack",
+        cannot=SERVED,
+        keeps=_words("reasoning_content reasoning top_k"),
+        env="GPUSTACK_API_KEY",
+        key_required=False,
+    ),
+    Row(kind="openai_compatible", key_required=False, keeps=SENT),
     Row(
         kind="simulated",
+        keeps=SENT,
+        developer=True,
+        media_in_results=True,
         base_url="http://simulated.invalid/v1",
         company="simulated",
         key_required=False,

@@ -131,7 +131,7 @@ def test_a_deployment_is_as_the_catalogue_says_unless_the_configuration_says_oth
     known, told, odd = found["known"], found["told"], found["odd"]
     assert known.capabilities == facts("https://api.openai.com/v1", "gpt-5.1").capabilities
     assert (known.max_output, known.thinking, known.reasoning, known.prefill) == (128_000, "level", True, False)
-    assert told.capabilities == {"tools"}
+    assert told.capabilities == frozenset({"tools"})
     assert (told.max_output, told.thinking, told.reasoning) == (9, "none", False)
     assert (odd.capabilities, odd.max_output, odd.thinking) == (None, None, None)
 

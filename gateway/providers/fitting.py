@@ -1,0 +1,169 @@
+"""What a canonical request holds beyond OpenAI's own, fitted to one provider that speaks OpenAI's protocol.
+
+Read next: efforts.py, for how hard to think; rows.py, whose ``keeps`` says what a provider understands.
+
+A client may be another's: its hints for caches, its thinking, what we told it of an earlier answer. Providers refuse
+members that they do not know. What comes back of our own goes silently, what the client wished for is named.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from gateway.providers.efforts import tell
+from gateway.providers.rows import Row
+from gateway.types import Deployment
+
+__all__ = ["fit"]
+
+Message = Mapping[str, Any]
+
+#: Members of messages and tool calls that we, or another provider, wrote into an earlier answer.
+OURS: Final = frozenset(
+    """
+    reasoning_content reasoning reasoning_details thinking_blocks extra_content annotations images content_parts
+    native_annotations
+    """.split()
+)
+#: Members of messages, parts and tools that a client of another dialect wished for.
+WISHED: Final = frozenset({"cache_control", "is_error"})
+BEYOND: Final = OURS | WISHED
+#: Members of messages, and of calls in them, that need no look.
+PLAIN: Final = frozenset({"role", "content", "tool_calls", "tool_call_id"})
+PLAIN_CALL: Final = frozenset({"id", "type", "function"})
+TEXT: Final = (str, type(None))
+#: Members of the request itself that are looked at here.
+TOP: Final = frozenset({"top_k", "thinking", "reasoning_effort", "cache_control"})
+#: Parts that every provider takes in the result of a tool.
+SAID: Final = frozenset({"text", "refusal"})
+#: Stands for the thinking of a turn that another model made, where a provider refuses a turn without.
+UNTOLD: Final = " "
+
+
+def fit(fields: dict[str, Any], row: Row, deployment: Deployment) -> tuple[str, ...]:
+    """Fit a request to the provider, in place but for its messages and tools; the names of what the client loses."""
+    dropped: set[str] = set()
+    messages: Sequence[Message] = fields["messages"]
+    for message in messages:
+        if len(message) != 2 or type(message.get("content")) is not str or message["role"] == "developer":
+            fields["messages"] = _fitted(messages, row, dropped)
+            break
+    if tools := fields.get("tools"):
+        fields["tools"] = _without(tools, row, dropped)
+    if not TOP.isdisjoint(fields):
+        for name in ("top_k", "cache_control"):
+            if name in fields and name not in row.keeps and fields.pop(name) is not None:
+                dropped.add(name)
+        dropped.update(tell(fields, row, deployment))
+    return tuple(sorted(dropped)) if dropped else ()
+
+
+def _fitted(messages: Sequence[Message], row: Row, dropped: set[str]) -> Sequence[Message]:
+    fitted = [message if _is_plain(message, row) else _message(message, row, dropped) for message in messages]
+    return fitted if row.media_in_results else apart(fitted)
+
+
+def _is_plain(message: Message, row: Row) -> bool:
+    """Whether it is as OpenAI describes it, in texts and calls: so most are, and then nothing is to be done."""
+    if not PLAIN.issuperset(message) or type(message.get("content", "")) not in TEXT:
+        return False
+    if "tool_calls" not in message:
+        return message["role"] != "developer"
+    calls = message["tool_calls"]
+    return bool(calls) and not row.thinking_due and all(map(PLAIN_CALL.issuperset, calls))
+
+
+def _message(message: Message, row: Row, dropped: set[str]) -> Message:
+    """The message as the provider takes it: itself where there is nothing to change."""
+    changed = {name: value for name, value in message.items() if _stays(name, value, row, dropped)}
+    if changed.get("role") == "developer" and not row.developer:
+        changed["role"] = "system"
+    if isinstance(content := changed.get("content"), list):
+        changed["content"] = _without([_part(part) for part in content], row, dropped)
+    if message["role"] == "assistant":
+        _thought(message, changed, row)
+        if calls := changed.get("tool_calls"):
+            changed["tool_calls"] = _without(calls, row, dropped)
+    return changed
+
+
+def _stays(name: str, value: Any, row: Row, dropped: set[str]) -> bool:
+    if value is None and name != "content":
+        return False
+    if name == "tool_calls":
+        return bool(value)
+    if name not in BEYOND or name in row.keeps:
+        return True
+    if name in WISHED and value:
+        dropped.add(name)
+    return False
+
+
+def _thought(message: Message, changed: dict[str, Any], row: Row) -> None:
+    """The thinking of an earlier turn, as this provider calls it; it may have to be there where tools were called."""
+    for name, other in (("reasoning_content", "reasoning"), ("reasoning", "reasoning_content")):
+        if name in row.keeps and other not in row.keeps and name not in changed and message.get(other):
+            changed[name] = message[other]
+    if row.thinking_due and changed.get("tool_calls") and not changed.get("reasoning_content"):
+        changed["reasoning_content"] = UNTOLD
+
+
+def _part(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A document that is plain text is a text: few providers take it otherwise."""
+    file = part.get("file")
+    data = file.get("file_data") if isinstance(file, dict) else None
+    if not isinstance(data, str) or not data.startswith("data:text/plain;base64,"):
+        return part
+    try:
+        text = base64.b64decode(data.partition(",")[2], validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return part
+    rest = {name: value for name, value in part.items() if name not in ("type", "file")}
+    return {"type": "text", "text": text, **rest}
+
+
+def _without(items: Sequence[Mapping[str, Any]], row: Row, dropped: set[str]) -> Sequence[Mapping[str, Any]]:
+    """Parts, tools or tool calls without what the provider does not know; themselves where there is nothing of it."""
+    for item in items:
+        if "cache_control" in item or "extra_content" in item:
+            return [{k: v for k, v in item.items() if _stays(k, v, row, dropped)} for item in items]
+    return items
+
+
+def apart(messages: Sequence[Message]) -> Sequence[Message]:
+    """Pictures and documents in results of tools follow them as a message of the user's, since results are texts."""
+    for message in messages:
+        if message["role"] == "tool" and type(message.get("content")) is list and _media(message):
+            return _apart(messages)
+    return messages
+
+
+def _apart(messages: Sequence[Message]) -> Sequence[Message]:
+    told: list[Message] = []
+    shown: list[Any] = []
+    for message in messages:
+        if message["role"] != "tool":
+            _show(told, shown)
+            told.append(message)
+        elif media := _media(message):
+            texts = [part for part in message["content"] if part.get("type") in SAID]
+            told.append({**message, "content": texts or "It follows."})
+            shown += [{"type": "text", "text": f"The result of {message.get('tool_call_id') or 'the tool'}:"}, *media]
+        else:
+            told.append(message)
+    _show(told, shown)
+    return told
+
+
+def _show(told: list[Message], shown: list[Any]) -> None:
+    if shown:
+        told.append({"role": "user", "content": list(shown)})
+        shown.clear()
+
+
+def _media(message: Message) -> list[Any]:
+    content = message.get("content")
+    return [part for part in content if part.get("type") not in SAID] if isinstance(content, list) else []
