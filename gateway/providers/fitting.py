@@ -31,10 +31,6 @@ OURS: Final = frozenset(
 #: Members of messages, parts and tools that a client of another dialect wished for.
 WISHED: Final = frozenset({"cache_control", "is_error"})
 BEYOND: Final = OURS | WISHED
-#: Members of messages, and of calls in them, that need no look.
-PLAIN: Final = frozenset({"role", "content", "tool_calls", "tool_call_id"})
-PLAIN_CALL: Final = frozenset({"id", "type", "function"})
-TEXT: Final = (str, type(None))
 #: Members of the request itself that are looked at here.
 TOP: Final = frozenset({"top_k", "thinking", "reasoning_effort", "cache_control"})
 #: Parts that every provider takes in the result of a tool.
@@ -67,13 +63,21 @@ def _fitted(messages: Sequence[Message], row: Row, dropped: set[str]) -> Sequenc
 
 
 def _is_plain(message: Message, row: Row) -> bool:
-    """Whether it is as OpenAI describes it, in texts and calls: so most are, and then nothing is to be done."""
-    if not PLAIN.issuperset(message) or type(message.get("content", "")) not in TEXT:
+    """Whether it is as OpenAI describes it, in texts and calls: so most are, and then nothing is to be done.
+
+    Members are counted rather than compared, since an agent's request has many messages.
+    """
+    if len(message) == 2:
+        return type(message.get("content")) is str and message["role"] != "developer"
+    if len(message) != 3:
         return False
-    if "tool_calls" not in message:
-        return message["role"] != "developer"
-    calls = message["tool_calls"]
-    return bool(calls) and not row.thinking_due and all(map(PLAIN_CALL.issuperset, calls))
+    if "tool_call_id" in message:
+        return type(message.get("content")) is str
+    if row.thinking_due or "content" not in message or type(message["content"]) is list:
+        return False
+    calls = message.get("tool_calls") or ()
+    odd = [call for call in calls if len(call) != 3 or "extra_content" in call or "cache_control" in call]
+    return bool(calls) and not odd
 
 
 def _message(message: Message, row: Row, dropped: set[str]) -> Message:
