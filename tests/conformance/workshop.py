@@ -9,12 +9,13 @@ import asyncio
 import shutil
 import sys
 import tarfile
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-__all__ = ["Missing", "Sdk", "fetch_llmock", "fetch_sdk", "fetch_steady"]
+__all__ = ["Missing", "Sdk", "fetch_llmock", "fetch_oracle", "fetch_sdk", "fetch_steady"]
 
 TOOLS: Final = (
     "pytest==9.2.0",
@@ -25,6 +26,14 @@ TOOLS: Final = (
 )
 STEADY: Final = "@stdy/cli@0.22.2"
 LLMOCK: Final = "llmock==0.2.2"
+#: The SDKs of the providers whose words we translate, in one environment.
+ORACLE: Final = (
+    "anthropic==2.14.0",
+    "botocore==1.44.8",
+    "google-genai==3.6.1",
+    "mistralai==3.7.0",
+    "openai==3.57.0",
+)
 
 
 class Missing(Exception):
@@ -74,6 +83,17 @@ async def fetch_llmock(into: Path) -> Path:
         await run(sys.executable, "-m", "venv", str(place))
         await run(str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", LLMOCK)
     return command
+
+
+async def fetch_oracle(into: Path) -> Path:
+    """Install the providers' SDKs; gives the python that has them. Raises Missing when pip cannot."""
+    place = into / f"oracle-{sha256(' '.join(ORACLE).encode()).hexdigest()[:8]}"
+    python, complete = place / "bin" / "python", place / "complete"
+    if not complete.exists():
+        await run(sys.executable, "-m", "venv", str(place))
+        await run(str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *ORACLE)
+        complete.touch()
+    return python
 
 
 async def run(*command: str) -> None:

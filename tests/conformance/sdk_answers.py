@@ -1,0 +1,369 @@
+"""Reads recorded answers with the providers' own SDKs. Runs in an environment that has them, not in ours.
+
+Read next: oracle.py, which asks. A line of JSON in is ``{"id", "sdk", "stream", "type", "body"}``: ``body`` in base64, ``type``
+its content type. A line out is ``{"id", "said"}`` or ``{"id", "error"}``; ``said`` is the normal form:
+``{"choices": [{"text", "reasoning", "calls": [{"name", "arguments"}], "finish", "refusal"}], "usage"}``, where ``finish`` is
+the provider's own word, ``arguments`` a JSON value, and ``usage`` has what OpenAI's words mean: ``prompt`` with what was cached
+or written to a cache, ``completion`` with what was thought, and ``cached``, ``written``, ``reasoning``; None where not said.
+
+The bytes come to the real client over a real socket, so that its own parser of streams reads them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+KEY = "key-of-nobody"
+
+
+class Replay(ThreadingHTTPServer):
+    """Answers whatever is asked with one recorded answer, the one last put here."""
+
+    daemon_threads = True
+    asked: dict[str, Any]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Replay
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length") or 0))
+        body = base64.b64decode(self.server.asked["body"])
+        self.send_response(200)
+        self.send_header("content-type", self.server.asked["type"])
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def main() -> None:
+    """Read until there is no more."""
+    server = Replay(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    clients: dict[str, Callable[[bool], dict[str, Any]]] = {}
+    for line in sys.stdin:
+        server.asked = asked = json.loads(line)
+        if asked["sdk"] not in clients:
+            clients[asked["sdk"]] = SDKS[asked["sdk"]](server.url)
+        try:
+            told = {"id": asked["id"], "said": clients[asked["sdk"]](asked["stream"])}
+        except Exception as error:  # noqa: BLE001 - whatever the SDK raises is what it says of this answer
+            told = {"id": asked["id"], "error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+        print(json.dumps(told), flush=True)
+
+
+class Saying:
+    """One choice while it is being read."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, Any] = {"text": "", "reasoning": "", "calls": [], "finish": None, "refusal": None}
+        self.pieces: dict[Any, list[str]] = {}
+
+    def add(self, name: str, text: str | None) -> None:
+        self.said[name] = (self.said[name] or "") + (text or "")
+
+    def call(self, name: str | None, arguments: Any) -> None:
+        self.said["calls"].append({"name": name, "arguments": arguments})
+
+    def piece(self, key: Any, name: str | None, text: str | None) -> None:
+        """Arguments in pieces; the first has the name."""
+        if key not in self.pieces:
+            self.pieces[key] = []
+            self.call(name, None)
+        self.pieces[key].append(text or "")
+        call = self.said["calls"][list(self.pieces).index(key)]
+        call["name"] = call["name"] or name
+        call["arguments"] = "".join(self.pieces[key])
+
+    def done(self) -> dict[str, Any]:
+        for call in self.said["calls"]:
+            call["arguments"] = value_of(call["arguments"])
+        return self.said
+
+
+def value_of(arguments: Any) -> Any:
+    """Arguments as a JSON value; the text itself where it is none."""
+    if not isinstance(arguments, str):
+        return {} if arguments is None else arguments
+    try:
+        return json.loads(arguments or "{}")
+    except ValueError:
+        return arguments
+
+
+def usage(
+    prompt: int | None, completion: int | None, cached: int | None, written: int | None, reasoning: int | None
+) -> dict[str, Any]:
+    return {
+        "prompt": prompt or 0,
+        "completion": completion or 0,
+        "cached": cached,
+        "written": written,
+        "reasoning": reasoning,
+    }
+
+
+# --- Anthropic --------------------------------------------------------------------------------------------------
+
+
+def anthropic(url: str) -> Callable[[bool], dict[str, Any]]:
+    from anthropic import Anthropic
+
+    client = Anthropic(base_url=url, api_key=KEY, max_retries=0)
+    request: Any = {"model": "any", "max_tokens": 1, "messages": [{"role": "user", "content": "any"}]}
+
+    def read(stream: bool) -> dict[str, Any]:
+        if not stream:
+            return message(client.beta.messages.create(**request))
+        with client.beta.messages.stream(**request) as events:
+            return message(events.get_final_message())
+
+    return read
+
+
+def message(answer: Any) -> dict[str, Any]:
+    one = Saying()
+    for block in answer.content:
+        if block.type == "text":
+            one.add("text", block.text)
+        elif block.type == "thinking":
+            one.add("reasoning", block.thinking)
+        elif block.type == "tool_use":
+            one.call(block.name, block.input)
+    one.said["finish"] = answer.stop_reason
+    used = answer.usage
+    cached, written = used.cache_read_input_tokens, used.cache_creation_input_tokens
+    counted = usage(used.input_tokens + (cached or 0) + (written or 0), used.output_tokens, cached, written, None)
+    return {"choices": [one.done()], "usage": counted}
+
+
+# --- Google -----------------------------------------------------------------------------------------------------
+
+
+def google(url: str, vertex: bool) -> Callable[[bool], dict[str, Any]]:
+    from google import genai
+
+    client = genai.Client(vertexai=vertex, api_key=KEY, http_options={"base_url": url, "timeout": 20_000})
+
+    def read(stream: bool) -> dict[str, Any]:
+        if stream:
+            return candidates(client.models.generate_content_stream(model="any", contents="any"))
+        return candidates(iter([client.models.generate_content(model="any", contents="any")]))
+
+    return read
+
+
+def candidates(answers: Iterator[Any]) -> dict[str, Any]:
+    choices: dict[int, Saying] = {}
+    counted = blocked = None
+    for answer in answers:
+        counted = answer.usage_metadata or counted
+        blocked = (answer.prompt_feedback and answer.prompt_feedback.block_reason) or blocked
+        for candidate in answer.candidates or ():
+            one = choices.setdefault(candidate.index or 0, Saying())
+            for part in (candidate.content and candidate.content.parts) or ():
+                if part.text:
+                    one.add("reasoning" if part.thought else "text", part.text)
+                if part.function_call:
+                    one.call(part.function_call.name, part.function_call.args)
+            if candidate.finish_reason:
+                one.said["finish"] = word(candidate.finish_reason)
+    if not choices and blocked:
+        one = choices.setdefault(0, Saying())
+        one.said["finish"] = f"blocked: {word(blocked)}"
+    return {"choices": [choices[n].done() for n in sorted(choices)], "usage": google_usage(counted)}
+
+
+def word(value: Any) -> str:
+    return str(getattr(value, "value", value))
+
+
+def google_usage(used: Any) -> dict[str, Any] | None:
+    if used is None:
+        return None
+    prompt = (used.prompt_token_count or 0) + (used.tool_use_prompt_token_count or 0)
+    thought = used.thoughts_token_count
+    completion = (used.candidates_token_count or 0) + (thought or 0)
+    return usage(prompt, completion, used.cached_content_token_count, None, thought)
+
+
+# --- Bedrock ----------------------------------------------------------------------------------------------------
+
+
+def bedrock(url: str) -> Callable[[bool], dict[str, Any]]:
+    import botocore.session
+    from botocore.config import Config
+
+    session = botocore.session.Session()
+    session.set_credentials(KEY, KEY)
+    client = session.create_client(
+        "bedrock-runtime", region_name="us-east-1", endpoint_url=url, config=Config(retries={"total_max_attempts": 1})
+    )
+    request: Any = {"modelId": "any", "messages": [{"role": "user", "content": [{"text": "any"}]}]}
+
+    def read(stream: bool) -> dict[str, Any]:
+        return converse_stream(client.converse_stream(**request)) if stream else converse(client.converse(**request))
+
+    return read
+
+
+def converse(answer: Any) -> dict[str, Any]:
+    one = Saying()
+    for block in answer["output"]["message"]["content"]:
+        one.add("text", block.get("text"))
+        one.add("reasoning", block.get("reasoningContent", {}).get("reasoningText", {}).get("text"))
+        if called := block.get("toolUse"):
+            one.call(called["name"], called.get("input"))
+    one.said["finish"] = answer["stopReason"]
+    return {"choices": [one.done()], "usage": bedrock_usage(answer.get("usage"))}
+
+
+def converse_stream(answer: Any) -> dict[str, Any]:
+    one, counted = Saying(), None
+    for event in answer["stream"]:
+        [(kind, told)] = event.items()
+        if kind == "contentBlockStart" and (called := told["start"].get("toolUse")):
+            one.piece(told["contentBlockIndex"], called["name"], "")
+        elif kind == "contentBlockDelta":
+            delta = told["delta"]
+            one.add("text", delta.get("text"))
+            one.add("reasoning", delta.get("reasoningContent", {}).get("text"))
+            if "toolUse" in delta:
+                one.piece(told["contentBlockIndex"], None, delta["toolUse"].get("input"))
+        elif kind == "messageStop":
+            one.said["finish"] = told["stopReason"]
+        elif kind == "metadata":
+            counted = told.get("usage")
+    return {"choices": [one.done()], "usage": bedrock_usage(counted)}
+
+
+def bedrock_usage(used: dict[str, int] | None) -> dict[str, Any] | None:
+    if not used:
+        return None
+    cached, written = used.get("cacheReadInputTokens"), used.get("cacheWriteInputTokens")
+    return usage(
+        used.get("inputTokens", 0) + (cached or 0) + (written or 0), used.get("outputTokens"), cached, written, None
+    )
+
+
+# --- OpenAI, for Azure, and Mistral -----------------------------------------------------------------------------
+
+
+def openai(url: str) -> Callable[[bool], dict[str, Any]]:
+    from openai import OpenAI
+
+    client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
+    request: Any = {"model": "any", "messages": [{"role": "user", "content": "any"}]}
+
+    def read(stream: bool) -> dict[str, Any]:
+        if not stream:
+            return completion(client.chat.completions.create(**request))
+        return completions(iter(client.chat.completions.create(stream=True, **request)))
+
+    return read
+
+
+def mistral(url: str) -> Callable[[bool], dict[str, Any]]:
+    from mistralai.client import Mistral
+
+    client = Mistral(server_url=url, api_key=KEY)
+    request: Any = {"model": "any", "messages": [{"role": "user", "content": "any"}]}
+
+    def read(stream: bool) -> dict[str, Any]:
+        if not stream:
+            return completion(client.chat.complete(**request))
+        with client.chat.stream(**request) as events:
+            return completions(event.data for event in events)
+
+    return read
+
+
+def completion(answer: Any) -> dict[str, Any]:
+    said = []
+    for choice in answer.choices:
+        one = Saying()
+        content(one, choice.message)
+        for call in choice.message.tool_calls or ():
+            one.call(call.function.name, call.function.arguments)
+        one.said["finish"] = choice.finish_reason
+        said.append(one.done())
+    return {"choices": said, "usage": chat_usage(answer.usage)}
+
+
+def completions(chunks: Iterator[Any]) -> dict[str, Any]:
+    choices: dict[int, Saying] = {}
+    counted = None
+    for chunk in chunks:
+        counted = chunk.usage or counted
+        for choice in chunk.choices:
+            one = choices.setdefault(choice.index, Saying())
+            content(one, choice.delta)
+            for call in choice.delta.tool_calls or ():
+                key = call.index if call.index is not None else call.id
+                arguments = call.function.arguments
+                text = arguments if isinstance(arguments, str | None) else json.dumps(arguments)
+                one.piece(key if not whole_calls(choice) else (key, call.id), call.function.name, text)
+            one.said["finish"] = choice.finish_reason or one.said["finish"]
+    return {"choices": [choices[n].done() for n in sorted(choices)], "usage": chat_usage(counted)}
+
+
+def whole_calls(choice: Any) -> bool:
+    """Whether its calls come whole, so that two of the same index are two calls (Mistral)."""
+    return type(choice).__module__.startswith("mistralai")
+
+
+def content(one: Saying, part: Any) -> None:
+    found = part.content
+    if isinstance(found, list):
+        for piece in found:
+            if piece.type == "text":
+                one.add("text", piece.text)
+            elif piece.type == "thinking":
+                one.add("reasoning", "".join(thought.text for thought in piece.thinking))
+    elif isinstance(found, str):
+        one.add("text", found)
+    if isinstance(getattr(part, "refusal", None), str):
+        one.add("refusal", part.refusal)
+
+
+def chat_usage(used: Any) -> dict[str, Any] | None:
+    if not used:
+        return None
+    prompt, completion = (getattr(used, f"{which}_tokens_details", None) for which in ("prompt", "completion"))
+    return usage(
+        used.prompt_tokens,
+        used.completion_tokens,
+        getattr(prompt, "cached_tokens", None),
+        None,
+        getattr(completion, "reasoning_tokens", None),
+    )
+
+
+SDKS: dict[str, Callable[[str], Callable[[bool], dict[str, Any]]]] = {
+    "anthropic": anthropic,
+    "gemini": lambda url: google(url, vertex=False),
+    "vertex": lambda url: google(url, vertex=True),
+    "bedrock": bedrock,
+    "azure": openai,
+    "mistral": mistral,
+}
+
+if __name__ == "__main__":
+    main()
