@@ -2,8 +2,8 @@
 
 Read next: sdk_answers.py, which runs where the SDKs are; answers.py, which compares.
 
-A few real answers no SDK can read, each for one of the reasons in MENDS: those are asked again with only that mended. What
-none can read even so is left unjudged, and counted.
+A few real answers no SDK can read, each for one of the reasons in MENDS: those are asked again with only that mended.
+What none can read even so is left unjudged, and counted.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Reads recorded answers with the providers' own SDKs. Runs in an environment that has them, not in ours.
 
-Read next: oracle.py, which asks. A line of JSON in is ``{"id", "sdk", "stream", "type", "body"}``: ``body`` in base64, ``type``
-its content type. A line out is ``{"id", "said"}`` or ``{"id", "error"}``; ``said`` is the normal form:
-``{"choices": [{"text", "reasoning", "calls": [{"name", "arguments"}], "finish", "refusal"}], "usage"}``, where ``finish`` is
-the provider's own word, ``arguments`` a JSON value, and ``usage`` has what OpenAI's words mean: ``prompt`` with what was cached
-or written to a cache, ``completion`` with what was thought, and ``cached``, ``written``, ``reasoning``; None where not said.
+Read next: oracle.py, which asks. A line of JSON in is ``{"id", "sdk", "stream", "type", "body"}``: ``body`` in base64,
+``type`` its content type. A line out is ``{"id", "said"}`` or ``{"id", "error"}``; ``said`` is the normal form:
+``{"choices": [{"text", "reasoning", "calls": [{"name", "arguments"}], "finish", "refusal"}], "usage"}``. ``finish`` is
+the provider's own word, ``arguments`` a JSON value, and ``usage`` has what OpenAI's words mean: ``prompt`` with what was
+cached or written to a cache, ``completion`` with what was thought, then ``cached``, ``written`` and ``reasoning``, None
+where the provider does not say.
 
 The bytes come to the real client over a real socket, so that its own parser of streams reads them.
 """
@@ -18,6 +19,13 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import botocore.session
+from anthropic import Anthropic
+from botocore.config import Config
+from google import genai
+from mistralai.client import Mistral
+from openai import OpenAI
 
 KEY = "key-of-nobody"
 
@@ -124,8 +132,6 @@ def usage(
 
 
 def anthropic(url: str) -> Callable[[bool], dict[str, Any]]:
-    from anthropic import Anthropic
-
     client = Anthropic(base_url=url, api_key=KEY, max_retries=0)
     request: Any = {"model": "any", "max_tokens": 1, "messages": [{"role": "user", "content": "any"}]}
 
@@ -158,8 +164,6 @@ def message(answer: Any) -> dict[str, Any]:
 
 
 def google(url: str, vertex: bool) -> Callable[[bool], dict[str, Any]]:
-    from google import genai
-
     client = genai.Client(vertexai=vertex, api_key=KEY, http_options={"base_url": url, "timeout": 20_000})
 
     def read(stream: bool) -> dict[str, Any]:
@@ -208,9 +212,6 @@ def google_usage(used: Any) -> dict[str, Any] | None:
 
 
 def bedrock(url: str) -> Callable[[bool], dict[str, Any]]:
-    import botocore.session
-    from botocore.config import Config
-
     session = botocore.session.Session()
     session.set_credentials(KEY, KEY)
     client = session.create_client(
@@ -267,8 +268,6 @@ def bedrock_usage(used: dict[str, int] | None) -> dict[str, Any] | None:
 
 
 def openai(url: str) -> Callable[[bool], dict[str, Any]]:
-    from openai import OpenAI
-
     client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
     request: Any = {"model": "any", "messages": [{"role": "user", "content": "any"}]}
 
@@ -281,8 +280,6 @@ def openai(url: str) -> Callable[[bool], dict[str, Any]]:
 
 
 def mistral(url: str) -> Callable[[bool], dict[str, Any]]:
-    from mistralai.client import Mistral
-
     client = Mistral(server_url=url, api_key=KEY)
     request: Any = {"model": "any", "messages": [{"role": "user", "content": "any"}]}
 
@@ -316,17 +313,19 @@ def completions(chunks: Iterator[Any]) -> dict[str, Any]:
             one = choices.setdefault(choice.index, Saying())
             content(one, choice.delta)
             for call in choice.delta.tool_calls or ():
-                key = call.index if call.index is not None else call.id
                 arguments = call.function.arguments
                 text = arguments if isinstance(arguments, str | None) else json.dumps(arguments)
-                one.piece(key if not whole_calls(choice) else (key, call.id), call.function.name, text)
+                one.piece(key_of(one, call), call.function.name, text)
             one.said["finish"] = choice.finish_reason or one.said["finish"]
     return {"choices": [choices[n].done() for n in sorted(choices)], "usage": chat_usage(counted)}
 
 
-def whole_calls(choice: Any) -> bool:
-    """Whether its calls come whole, so that two of the same index are two calls (Mistral)."""
-    return type(choice).__module__.startswith("mistralai")
+def key_of(one: Saying, call: Any) -> Any:
+    """Which call this is a piece of. Mistral's have an index that may be 0 for all, and an id, or none: "null"."""
+    if not type(call).__module__.startswith("mistralai"):
+        return call.index
+    fresh = call.id not in (None, "", "null")
+    return (call.index, call.id) if fresh or not one.pieces else list(one.pieces)[-1]
 
 
 def content(one: Saying, part: Any) -> None:
