@@ -45,7 +45,7 @@ Got = dict[str, Any] | Failure
 KIND: Final[Mapping[str, str]] = {"azure": "azure_openai"}
 #: Streams are cut at every byte of their beginning, and at random places after it.
 EVERY_BYTE: Final = 4096
-#: Where the event begins that has the finish reason: a stream that ends before it is cut off.
+#: Where the event begins that has the (first) finish reason: a stream that ends before it is cut off.
 FINISHES: Final[Mapping[str, bytes]] = {
     "anthropic": b"event: message_delta",
     "gemini": b'"finishReason"',
@@ -147,7 +147,7 @@ def cuts_of(recorded: Recording, times: int) -> Iterator[list[int]]:
 
 def cut_short(recorded: Recording, times: int) -> Iterator[bytes]:
     """The stream as it is when it breaks off before its finish reason."""
-    mark = recorded.body.rfind(FINISHES[SDK[recorded.provider, recorded.api]])
+    mark = recorded.body.find(FINISHES[SDK[recorded.provider, recorded.api]])
     dice = random.Random(recorded.id)
     for _ in range(times if mark > 0 else 0):
         yield recorded.body[: dice.randrange(mark)]

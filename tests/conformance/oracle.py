@@ -101,13 +101,19 @@ MENDS: Final = (
 
 async def answers_of(recordings: Sequence[Recording], folder: Path) -> Mapping[str, Said]:
     """What the SDKs say of these 2xx answers, by id. Raises Missing when they cannot be installed."""
-    asked = [question(one, one.body) for one in recordings]
+    asked = [question(one, first_of(one.body)) for one in recordings]
     said = {one.id: one for one in msgspec.convert(await ask("sdk_answers.py", asked, folder), list[Said])}
     again = [(one, mend) for one in recordings for mend in MENDS if re.search(mend.raised, said[one.id].error or "")]
     mended = await ask("sdk_answers.py", [question(one, mend.mended(one.body)) for one, mend in again], folder)
     for (one, mend), told in zip(again, mended, strict=True):
         said[one.id] = msgspec.convert({**told, "mended": mend.why}, Said)
     return said
+
+
+def first_of(body: bytes) -> bytes:
+    """The first message: some files have several of Anthropic's streams, one after the other, which the SDK mixes."""
+    answer, end, _ = body.partition(b'data: {"type":"message_stop"}\n\n')
+    return answer + end
 
 
 def question(recorded: Recording, body: bytes) -> dict[str, Any]:

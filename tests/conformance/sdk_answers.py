@@ -3,9 +3,9 @@
 Read next: oracle.py, which asks. A line of JSON in is ``{"id", "sdk", "stream", "type", "body"}``: ``body`` in base64,
 ``type`` its content type. A line out is ``{"id", "said"}`` or ``{"id", "error"}``; ``said`` is the normal form:
 ``{"choices": [{"text", "reasoning", "calls": [{"name", "arguments"}], "finish", "refusal"}], "usage"}``. ``finish`` is
-the provider's own word, ``arguments`` a JSON value, and ``usage`` has what OpenAI's words mean: ``prompt`` with what was
-cached or written to a cache, ``completion`` with what was thought, then ``cached``, ``written`` and ``reasoning``, None
-where the provider does not say.
+the provider's own word, ``arguments`` a JSON value, and ``usage`` has what OpenAI's words mean: ``prompt`` with what
+was cached or written to a cache, ``completion`` with what was thought, then ``cached``, ``written`` and ``reasoning``,
+None where the provider does not say.
 
 The bytes come to the real client over a real socket, so that its own parser of streams reads them.
 """
@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from typing import Any
 
 import botocore.session
@@ -154,10 +156,13 @@ def message(answer: Any) -> dict[str, Any]:
         elif block.type == "tool_use":
             one.call(block.name, block.input)
     one.said["finish"] = answer.stop_reason
-    used = answer.usage
-    cached, written = used.cache_read_input_tokens, used.cache_creation_input_tokens
-    counted = usage(used.input_tokens + (cached or 0) + (written or 0), used.output_tokens, cached, written, None)
-    return {"choices": [one.done()], "usage": counted}
+    # The totals are without what it took to make the conversation shorter, which the same model did and is billed for.
+    counts = [part for part in answer.usage.iterations or () if part.type == "compaction"]
+    fresh, out, cached, written = (
+        sum(getattr(part, name) or 0 for part in (answer.usage, *counts))
+        for name in ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    )
+    return {"choices": [one.done()], "usage": usage(fresh + cached + written, out, cached, written, None)}
 
 
 # --- Google -----------------------------------------------------------------------------------------------------
@@ -186,13 +191,41 @@ def candidates(answers: Iterator[Any]) -> dict[str, Any]:
                 if part.text:
                     one.add("reasoning" if part.thought else "text", part.text)
                 if part.function_call:
-                    one.call(part.function_call.name, part.function_call.args)
+                    called(one, part.function_call)
             if candidate.finish_reason:
                 one.said["finish"] = word(candidate.finish_reason)
     if not choices and blocked:
         one = choices.setdefault(0, Saying())
         one.said["finish"] = f"blocked: {word(blocked)}"
     return {"choices": [choices[n].done() for n in sorted(choices)], "usage": google_usage(counted)}
+
+
+def called(one: Saying, call: Any) -> None:
+    """A call, or one more piece of it: values at JSON paths, those of a text in pieces of their own."""
+    if call.name:
+        one.call(call.name, call.args or {})
+    for piece in call.partial_args or ():
+        value = next((v for v in (piece.string_value, piece.number_value, piece.bool_value) if v is not None), None)
+        place(one.said["calls"][-1]["arguments"], re.findall(r"\w+", piece.json_path), value)
+
+
+def place(within: Any, path: list[str], value: Any) -> None:
+    """Put a value where a path says; a text that goes on is added to."""
+    steps = [int(step) if step.isdigit() else step for step in path]
+    last = steps[-1]
+    for step, following in pairwise(steps):
+        within = member(within, step, [] if isinstance(following, int) else {})
+    before = member(within, last, "" if isinstance(value, str) else None)
+    within[last] = before + value if isinstance(before, str) and isinstance(value, str) else value
+
+
+def member(within: Any, step: Any, otherwise: Any) -> Any:
+    """What stands there; ``otherwise`` once nothing does."""
+    if isinstance(within, list):
+        within += [None] * (step + 1 - len(within))
+        within[step] = otherwise if within[step] is None else within[step]
+        return within[step]
+    return within.setdefault(step, otherwise)
 
 
 def word(value: Any) -> str:

@@ -9,45 +9,27 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from msgspec import Struct, field
-
 from gateway.errors import Failure
 from tests.conformance import answers
 from tests.conformance.answers import Got
+from tests.conformance.judged import Judged
 from tests.conformance.oracle import SDK, Said, answers_of
 from tests.conformance.said import Form, differences, expected
 from tests.recordings import Recording
 
-__all__ = ["Judged", "judged"]
+__all__ = ["judged"]
 
 #: How often each stream is cut at random places, and how often it is broken off.
 TIMES = 6
-
-
-class Judged(Struct):
-    """What came of one kind of check with one provider's recordings. ``wrong`` is one line for each that is not right."""
-
-    name: str
-    asked: int = 0
-    wrong: list[str] = field(default_factory=list)
-    notes: Counter[str] = field(default_factory=Counter)
-
-    def hold(self, recorded: Recording, found: list[str]) -> None:
-        """One more of them."""
-        self.asked += 1
-        if found:
-            self.wrong.append(f"{recorded.id}: {'; '.join(found[:4])}")
-
-    def __str__(self) -> str:
-        notes = "".join(f", {count} {what}" for what, count in sorted(self.notes.items()))
-        return f"{self.name}: {self.asked - len(self.wrong)} of {self.asked}{notes}"
 
 
 async def judged(recordings: Sequence[Recording], folder: Path) -> list[Judged]:
     """The answers of every provider that has a row, whole, streamed, broken off and refused."""
     served = [one for one in recordings if (one.provider, one.api) in SDK and answers.is_served(answers.kind_of(one))]
     said = await answers_of([one for one in served if one.status < 300], folder)
-    return [one for sdk in dict.fromkeys(SDK.values()) for one in of_sdk(sdk, answers.recorded_answers(served, sdk), said)]
+    return [
+        one for sdk in dict.fromkeys(SDK.values()) for one in of_sdk(sdk, answers.recorded_answers(served, sdk), said)
+    ]
 
 
 def of_sdk(sdk: str, recordings: Sequence[Recording], said: Mapping[str, Said]) -> Iterator[Judged]:
@@ -64,7 +46,7 @@ def of_whole(name: str, recordings: Sequence[Recording], said: Mapping[str, Said
     judged = Judged(name)
     for one in recordings:
         got, invalid = safely(answers.whole, one)
-        judged.hold(one, invalid + compared(said[one.id], got, judged.notes))
+        judged.hold(one.id, invalid + compared(said[one.id], got, judged.notes))
     return judged
 
 
@@ -81,7 +63,7 @@ def of_streams(name: str, recordings: Sequence[Recording], said: Mapping[str, Sa
                 found += compared(said[one.id], got, judged.notes)
             elif got != first:
                 found.append(f"cut at {cuts[:3]}… it is another: {got!r:.200}")
-        judged.hold(one, found)
+        judged.hold(one.id, found)
     return judged
 
 
@@ -90,7 +72,7 @@ def of_gathered(name: str, recordings: Sequence[Recording], said: Mapping[str, S
     for one in recordings:
         *_, cuts = answers.cuts_of(one, 1)
         got, invalid = safely(answers.gathered, one, cuts)
-        judged.hold(one, invalid + compared(said[one.id], got, judged.notes))
+        judged.hold(one.id, invalid + compared(said[one.id], got, judged.notes))
     return judged
 
 
@@ -100,14 +82,14 @@ def of_broken(name: str, recordings: Sequence[Recording]) -> Judged:
         ends = [safely(answers.delivered, one, body, []) for body in answers.cut_short(one, TIMES)]
         found = [invalid for _, faults in ends for invalid in faults]
         found += [f"a cut stream passes for {got!r:.120}" for got, _ in ends if not isinstance(got, Failure)]
-        judged.hold(one, found)
+        judged.hold(one.id, found)
     return judged
 
 
 def of_errors(name: str, recordings: Sequence[Recording]) -> Judged:
     judged = Judged(name)
     for one in recordings:
-        judged.hold(one, answers.fault_of(one))
+        judged.hold(one.id, answers.fault_of(one))
     return judged
 
 
