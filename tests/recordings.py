@@ -48,10 +48,18 @@ class Recording(Struct, frozen=True):
 
 def load(provider: str | None = None, api: str | None = "chat.completions") -> Iterator[Recording]:
     """The recorded exchanges of one provider, or of all; skips the test where there are none on this machine."""
-    files = sorted(FOLDER.glob(f"dev/{provider or '*'}.jsonl.gz"))
-    if not files:
+    if not files_of(provider):
         pytest.skip(f"no recorded traffic of {provider or 'any provider'}: set SIGNALBOX_SHARED to where it is")
-    for file in files:
+    yield from recorded(provider, api)
+
+
+def files_of(provider: str | None) -> list[Path]:
+    return sorted(FOLDER.glob(f"dev/{provider or '*'}.jsonl.gz"))
+
+
+def recorded(provider: str | None = None, api: str | None = None) -> Iterator[Recording]:
+    """The same; nothing where there are none."""
+    for file in files_of(provider):
         with gzip.open(file, "rt", encoding="utf-8") as lines:
             for line in lines:
                 fields = json.loads(line)

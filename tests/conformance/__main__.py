@@ -1,6 +1,7 @@
 """`python -m tests.conformance FOLDER [JUDGE …]`: asks outside judges; ends with 1 when one of them is not content.
 
-Read next: checks.py, own_tests.py and verdicts.py, the judges. FOLDER keeps what was installed for the next time.
+Read next: checks.py, own_tests.py, verdicts.py, translation.py and requests.py, the judges. FOLDER keeps what was
+installed for the next time.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from tests.conformance import requests, translation
 from tests.conformance.own_tests import judge
 from tests.conformance.running import ROOT, gateway, steady
 from tests.conformance.stage import ENVIRON, stage
 from tests.conformance.verdicts import verdicts
 from tests.conformance.workshop import Missing, Sdk, fetch_llmock, fetch_sdk, fetch_steady
+from tests.recordings import recorded
 
 #: The newest release of each major when this was last looked at.
 RELEASES: Final = ("2.54.0", "3.52.0")
@@ -71,7 +74,28 @@ async def provider(folder: Path, tally: Tally) -> None:
             print(f"        {found}", flush=True)
 
 
-JUDGES: Final[Mapping[str, Callable[[Path, Tally], Awaitable[None]]]] = {"openai": sdks, "llmock": provider}
+async def translated(folder: Path, tally: Tally) -> None:
+    """The SDKs of other providers, about what is translated: answers, then requests."""
+    recordings = list(recorded())
+    if not recordings:
+        tally.say("skipped", "translation: no recorded traffic (SIGNALBOX_SHARED names the folder above it)")
+        return
+    try:
+        results = [*await translation.judged(recordings, folder), *await requests.judged(recordings, folder)]
+    except Missing as why:
+        tally.say("skipped", f"translation: {why}")
+        return
+    for one in results:
+        tally.say("FAILED" if one.wrong else "ok", str(one))
+        for line in one.wrong:
+            print(f"        {line}", flush=True)
+
+
+JUDGES: Final[Mapping[str, Callable[[Path, Tally], Awaitable[None]]]] = {
+    "openai": sdks,
+    "llmock": provider,
+    "translation": translated,
+}
 
 
 async def promises(sdk: Sdk, tally: Tally) -> None:

@@ -26,12 +26,16 @@ from tests.recordings import Recording, invalid, skeleton
 
 __all__ = [
     "Got",
+    "call_for",
+    "cut_short",
     "cuts_of",
     "delivered",
     "fault_of",
     "faults_in",
+    "fed",
     "gathered",
     "is_served",
+    "kind_of",
     "protocol_for",
     "recorded_answers",
     "target_of",

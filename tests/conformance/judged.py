@@ -10,7 +10,7 @@ __all__ = ["Judged"]
 
 
 class Judged(Struct):
-    """``asked`` were looked at; ``wrong`` has a line for each that is not right; ``notes`` counts what else there was."""
+    """``asked`` were looked at; ``wrong`` has a line for each bad one; ``notes`` counts what else there was."""
 
     name: str
     asked: int = 0
@@ -21,7 +21,7 @@ class Judged(Struct):
         """One more was looked at."""
         self.asked += 1
         if found:
-            self.wrong.append(f"{id}: {'; '.join(found[:4])}")
+            self.wrong.append(f"{id}: {'; '.join(found[:6])}")
 
     def __str__(self) -> str:
         notes = "".join(f", {count} {what}" for what, count in sorted(self.notes.items()))

@@ -3,13 +3,17 @@
 Read next: requests.py, which asks.
 
 They do when their normal forms are equal. In the normal form
-- a text that stands for a list of blocks is one block; neighbouring turns of one role are one turn; neighbouring texts are
-  one, in which white space does not count, for the seam between two may have become a blank line; empty ones are gone;
+- a text that stands for a list of blocks is one block; neighbouring turns of one role are one turn; neighbouring texts
+  are one, in which white space does not count, for the seam between two may have become a blank line; empty ones are
+  gone;
 - in a user's turn the results of tools come first, each with a list of content;
+- tools are in the order of their names; a turn of the system's stands among the system's texts; the older
+  ``output_format`` is ``output_config.format``;
 - members that say what is so anyway are gone (``is_error: false``, ``tool_choice: auto``, a tool of ``type: custom``,
-  ``service_tier: auto``, ``thinking: disabled``, null), and so are the model, ``stream`` and ``cache_control``,
-  of which only is counted how often it comes.
-Everything else is as it is.
+  ``service_tier: auto``, ``thinking: disabled``, ``temperature: 1``, an empty description, null); what stands in for
+  what the canonical form cannot do without (a document's name, a user's first turn); the model, ``stream`` and
+  ``cache_control``, of which only is counted how often it comes.
+Everything else is as it is. A request that says what only Anthropic has words for (WORDLESS) is not compared.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["normal", "otherwise"]
+__all__ = ["normal", "otherwise", "wordless"]
 
 Form = dict[str, Any]
 
@@ -32,15 +36,44 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "tools": [],
     "system": [],
     "metadata": {},
+    "temperature": 1,
 }
+
+
+#: What has no words but Anthropic's, as it stands in a body. Another provider is asked without, or not at all.
+WORDLESS: Final[Mapping[str, bytes]] = {
+    "tools that are found": b'"defer_loading":true',
+    "references to tools": b'"type":"tool_reference"',
+    "search results": b'"type":"search_result"',
+    "citations": b'"citations":{"enabled":true}',
+    "edits of the context": b'"context_management":{',
+    "MCP servers": b'"mcp_servers":[{',
+    "a budget of the task": b'"task_budget":{',
+    "how thoughts are shown": b'"display":',
+    "a hint to cache the whole": b'"cache_control":',
+}
+#: What stands in: Anthropic's API wants a user's turn first, OpenAI's a name for each file.
+FIRST: Final = [{"type": "text", "text": "…"}]
+UNNAMED: Final = (("title", "document.pdf"), ("title", "document.txt"))
+
+
+def wordless(fields: Mapping[str, Any]) -> str | None:
+    """What in this request only Anthropic has words for, the first of it."""
+    parts = {name: value for name, value in fields.items() if name != "cache_control"}
+    body = msgspec.json.encode(parts)
+    said = [what for what, sign in WORDLESS.items() if sign in body and what != "a hint to cache the whole"]
+    return said[0] if said else "a hint to cache the whole" if "cache_control" in fields else None
 
 
 def normal(fields: Mapping[str, Any]) -> Form:
     """The normal form of a request."""
     form: Form = {name: bare(value) for name, value in fields.items() if name not in ("model", "stream", "messages")}
-    form["system"] = blocks(fields.get("system"))
-    form["messages"] = turns(fields["messages"])
-    form["tools"] = [tool(one) for one in fields.get("tools") or ()]
+    system = [one for one in fields["messages"] if one["role"] == "system"]
+    form["system"] = blocks([*listed(fields.get("system")), *(b for one in system for b in listed(one["content"]))])
+    form["messages"] = turns(one for one in fields["messages"] if one["role"] != "system")
+    form["tools"] = sorted(map(tool, fields.get("tools") or ()), key=lambda one: str(one.get("name")))
+    if (schema := form.pop("output_format", None)) is not None:
+        form["output_config"] = {**form.get("output_config", {}), "format": schema}
     if (choice := form.get("tool_choice")) and choice.get("disable_parallel_tool_use") is False:
         del choice["disable_parallel_tool_use"]
     form = {name: value for name, value in form.items() if value is not None and DEFAULTS.get(name) != value}
@@ -57,9 +90,14 @@ def turns(messages: Iterable[Mapping[str, Any]]) -> list[Form]:
     for message in messages:
         if not found or found[-1][0] != message["role"]:
             found.append((message["role"], []))
-        content = message["content"]
-        found[-1][1].extend([{"type": "text", "text": content}] if isinstance(content, str) else content)
+        found[-1][1].extend(listed(message["content"]))
+    if found and found[0] == ("user", FIRST):
+        del found[0]
     return [{"role": role, "content": content} for role, raw in found if (content := ordered(role, blocks(raw)))]
+
+
+def listed(content: Any) -> list[Any]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content or []
 
 
 def ordered(role: str, content: list[Any]) -> list[Any]:
@@ -69,7 +107,7 @@ def ordered(role: str, content: list[Any]) -> list[Any]:
 def blocks(content: Any) -> list[Any]:
     """Blocks with neighbouring texts made one."""
     found: list[Any] = []
-    for block in [{"type": "text", "text": content}] if isinstance(content, str) else content or ():
+    for block in listed(content):
         plain = bare(block)
         if plain.get("type") == "tool_result":
             plain = {**plain, "content": blocks(plain.get("content"))}
@@ -96,16 +134,15 @@ def bare(value: Any) -> Any:
 
 
 def idle(name: str, value: Any) -> bool:
-    return (
-        value is None
-        or name == "cache_control"
-        or (name == "is_error" and value is False)
-        or (name, value)
-        == (
-            "citations",
-            {"enabled": False},
-        )
-    )
+    return value is None or name == "cache_control" or (name, value) in IDLE
+
+
+IDLE: Final[tuple[tuple[str, Any], ...]] = (
+    ("is_error", False),
+    ("citations", {"enabled": False}),
+    ("description", ""),
+    *UNNAMED,
+)
 
 
 def otherwise(wanted: Form, found: Form, path: str = "") -> list[str]:

@@ -23,7 +23,7 @@ from msgspec import Struct
 from tests.conformance.workshop import fetch_oracle
 from tests.recordings import Recording
 
-__all__ = ["SDK", "Said", "answers_of", "ask"]
+__all__ = ["SDK", "Said", "answers_of", "ask", "first_of"]
 
 HERE: Final = Path(__file__).parent
 

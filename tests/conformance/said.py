@@ -39,6 +39,7 @@ def choice(one: Mapping[str, Any], message: Mapping[str, Any]) -> Form:
         "reasoning": message.get("reasoning_content") or "",
         "refusal": message.get("refusal"),
         "calls": [{"name": call["name"], "arguments": value_of(call["arguments"])} for call in calls],
+        "images": len(message.get("images") or ()),
         "finish": one["finish_reason"],
         "native": one.get("native_finish_reason"),
     }
@@ -69,6 +70,7 @@ def put(one: Form, part: Mapping[str, Any]) -> None:
         if call["index"] == len(calls):
             calls.append({"function": {"name": call["function"]["name"], "arguments": ""}})
         calls[call["index"]]["function"]["arguments"] += call["function"].get("arguments") or ""
+    message["images"] = message.get("images", []) + delta.get("images", [])
     for name in ("finish_reason", "native_finish_reason"):
         one[name] = part.get(name) or one.get(name)
 
@@ -134,6 +136,8 @@ def differences_in(want: Form, got: Form) -> Iterator[str]:
         yield f"text: expected {around(want['text'], got['text'])}"
     if want["reasoning"] != got["reasoning"]:
         yield f"reasoning: expected {around(want['reasoning'], got['reasoning'])}"
+    if want["images"] != got["images"]:
+        yield f"images: expected {want['images']}, got {got['images']}"
     if not same_calls(want, got):
         yield f"calls: expected {want['calls']!r:.200}, got {got['calls']!r:.200}"
     if want["finish"] is None:

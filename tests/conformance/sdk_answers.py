@@ -2,10 +2,10 @@
 
 Read next: oracle.py, which asks. A line of JSON in is ``{"id", "sdk", "stream", "type", "body"}``: ``body`` in base64,
 ``type`` its content type. A line out is ``{"id", "said"}`` or ``{"id", "error"}``; ``said`` is the normal form:
-``{"choices": [{"text", "reasoning", "calls": [{"name", "arguments"}], "finish", "refusal"}], "usage"}``. ``finish`` is
-the provider's own word, ``arguments`` a JSON value, and ``usage`` has what OpenAI's words mean: ``prompt`` with what
-was cached or written to a cache, ``completion`` with what was thought, then ``cached``, ``written`` and ``reasoning``,
-None where the provider does not say.
+``{"choices": [{"text", "reasoning", "calls": [{"name", "arguments"}], "finish", "refusal", "images"}], "usage"}``.
+``finish`` is the provider's own word, ``arguments`` a JSON value, ``images`` their number, and ``usage`` has what
+OpenAI's words mean: ``prompt`` with what was cached or written to a cache, ``completion`` with what was thought, then
+``cached``, ``written`` and ``reasoning``, None where the provider does not say.
 
 The bytes come to the real client over a real socket, so that its own parser of streams reads them.
 """
@@ -83,7 +83,14 @@ class Saying:
     """One choice while it is being read."""
 
     def __init__(self) -> None:
-        self.said: dict[str, Any] = {"text": "", "reasoning": "", "calls": [], "finish": None, "refusal": None}
+        self.said: dict[str, Any] = {
+            "text": "",
+            "reasoning": "",
+            "calls": [],
+            "finish": None,
+            "refusal": None,
+            "images": 0,
+        }
         self.pieces: dict[Any, list[str]] = {}
 
     def add(self, name: str, text: str | None) -> None:
@@ -190,6 +197,8 @@ def candidates(answers: Iterator[Any]) -> dict[str, Any]:
             for part in (candidate.content and candidate.content.parts) or ():
                 if part.text:
                     one.add("reasoning" if part.thought else "text", part.text)
+                if part.inline_data and part.inline_data.mime_type.startswith("image/") and not part.thought:
+                    one.said["images"] += 1
                 if part.function_call:
                     called(one, part.function_call)
             if candidate.finish_reason:
@@ -261,9 +270,10 @@ def bedrock(url: str) -> Callable[[bool], dict[str, Any]]:
 def converse(answer: Any) -> dict[str, Any]:
     one = Saying()
     for block in answer["output"]["message"]["content"]:
-        one.add("text", block.get("text"))
+        cited = block.get("citationsContent", {}).get("content", [])
+        one.add("text", block.get("text") or "".join(part.get("text", "") for part in cited))
         one.add("reasoning", block.get("reasoningContent", {}).get("reasoningText", {}).get("text"))
-        if called := block.get("toolUse"):
+        if (called := block.get("toolUse")) and is_ours(called):
             one.call(called["name"], called.get("input"))
     one.said["finish"] = answer["stopReason"]
     return {"choices": [one.done()], "usage": bedrock_usage(answer.get("usage"))}
@@ -271,21 +281,30 @@ def converse(answer: Any) -> dict[str, Any]:
 
 def converse_stream(answer: Any) -> dict[str, Any]:
     one, counted = Saying(), None
+    theirs = set()
     for event in answer["stream"]:
         [(kind, told)] = event.items()
         if kind == "contentBlockStart" and (called := told["start"].get("toolUse")):
+            if not is_ours(called):
+                theirs.add(told["contentBlockIndex"])
+                continue
             one.piece(told["contentBlockIndex"], called["name"], "")
         elif kind == "contentBlockDelta":
             delta = told["delta"]
             one.add("text", delta.get("text"))
             one.add("reasoning", delta.get("reasoningContent", {}).get("text"))
-            if "toolUse" in delta:
+            if "toolUse" in delta and told["contentBlockIndex"] not in theirs:
                 one.piece(told["contentBlockIndex"], None, delta["toolUse"].get("input"))
         elif kind == "messageStop":
             one.said["finish"] = told["stopReason"]
         elif kind == "metadata":
             counted = told.get("usage")
     return {"choices": [one.done()], "usage": bedrock_usage(counted)}
+
+
+def is_ours(called: dict[str, Any]) -> bool:
+    """Whether the client is to run the tool: some are run by Bedrock itself."""
+    return called.get("type") != "server_tool_use"
 
 
 def bedrock_usage(used: dict[str, int] | None) -> dict[str, Any] | None:

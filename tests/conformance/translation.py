@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gateway.errors import Failure
-from tests.conformance import answers
+from tests.conformance import answers, messages
 from tests.conformance.answers import Got
 from tests.conformance.judged import Judged
 from tests.conformance.oracle import SDK, Said, answers_of
@@ -24,12 +24,13 @@ TIMES = 6
 
 
 async def judged(recordings: Sequence[Recording], folder: Path) -> list[Judged]:
-    """The answers of every provider that has a row, whole, streamed, broken off and refused."""
+    """The answers of every provider that has a row: whole, streamed, broken off, refused; and in Anthropic's words."""
     served = [one for one in recordings if (one.provider, one.api) in SDK and answers.is_served(answers.kind_of(one))]
     said = await answers_of([one for one in served if one.status < 300], folder)
-    return [
+    told = [
         one for sdk in dict.fromkeys(SDK.values()) for one in of_sdk(sdk, answers.recorded_answers(served, sdk), said)
     ]
+    return [one for one in [*told, *await messages.judged(served, said, folder)] if one.asked]
 
 
 def of_sdk(sdk: str, recordings: Sequence[Recording], said: Mapping[str, Said]) -> Iterator[Judged]:
