@@ -50,20 +50,20 @@ def load(provider: str | None = None, api: str | None = "chat.completions") -> I
     """The recorded exchanges of one provider, or of all; skips the test where there are none on this machine."""
     if not files_of(provider):
         pytest.skip(f"no recorded traffic of {provider or 'any provider'}: set SIGNALBOX_SHARED to where it is")
-    yield from recorded(provider, api)
+    yield from recorded(provider, api, frames=api is not None)
 
 
 def files_of(provider: str | None) -> list[Path]:
     return sorted(FOLDER.glob(f"dev/{provider or '*'}.jsonl.gz"))
 
 
-def recorded(provider: str | None = None, api: str | None = None) -> Iterator[Recording]:
-    """The same; nothing where there are none."""
+def recorded(provider: str | None = None, api: str | None = None, *, frames: bool = True) -> Iterator[Recording]:
+    """The same, nothing where there are none. ``frames``: also answers in AWS's frames."""
     for file in files_of(provider):
         with gzip.open(file, "rt", encoding="utf-8") as lines:
             for line in lines:
                 fields = json.loads(line)
-                if api == fields["api"] or (api is None and fields["response_body_encoding"] == "text"):
+                if api in (None, fields["api"]) and (frames or fields["response_body_encoding"] == "text"):
                     yield recording(fields)
 
 
