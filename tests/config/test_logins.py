@@ -116,6 +116,15 @@ def test_a_kind_may_log_in_by_itself_but_only_where_no_key_is_and_at_its_own_add
     ]
 
 
+@pytest.mark.parametrize("kind", [kind for kind, row in ROWS.items() if row.login is not None])
+def test_a_cloud_at_another_address_that_nothing_opens_is_warned_of(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(f"providers: {{p: {{kind: {kind}, {AT}}}}}\ndeployments: {{m: {{provider: p, model: m}}}}\n")
+    (problem,) = check(file, KEY)
+    assert (problem.message, problem.severity) == ("provider 'p' has no api_key", "warning")
+    assert (problem.hint or "").startswith(f"write `auth: {ROWS[kind].login}` if that login is meant for this address")
+
+
 def test_the_version_follows_a_changed_secret_and_does_not_hold_it() -> None:
     text = f"kind: openai_compatible, {AT}, region: eu, auth: {{aws: {{access_key_id: a, secret_access_key: ${{S}}}}}}"
     one, same, other = (world(text, {"S": secret}) for secret in ("aws-secret", "aws-secret", "changed"))

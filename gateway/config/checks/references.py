@@ -38,7 +38,7 @@ def kinds(draft: Draft) -> Iterator[Finding]:
             )
         elif name not in draft.accounts:
             yield Finding(path, f"provider {name!r} needs a base_url", f"kind {kind.kind} has none of its own")
-        elif kind.key_required and not draft.accounts[name].keys and draft.accounts[name].auth is None:
+        elif (kind.key_required or kind.login) and not draft.accounts[name].keys and draft.accounts[name].auth is None:
             yield _no_key(name, kind, usual=uses_usual_key(entry, kind))
 
 
@@ -46,7 +46,7 @@ def _no_key(name: str, kind: Kind, usual: bool) -> Finding:
     path, message = ("providers", name), f"provider {name!r} has no api_key"
     if kind.login is not None:
         hint = f"write `auth: {kind.login}` if that login is meant for this address: by itself it goes only to its own"
-        return Finding(path, message, hint)
+        return Finding(path, message, hint, "error" if kind.key_required else "warning")
     if kind.env is None:
         return Finding(path, message, "write `api_key: ${NAME}`")
     if usual:
