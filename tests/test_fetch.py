@@ -165,7 +165,7 @@ async def test_the_certificate_is_the_named_hosts_though_the_address_was_looked_
     ca.issue_cert("files.test").configure_cert(server)
     ca.configure_trust(client)
     asked: list[str] = []
-    server.sni_callback = lambda _, name, __: asked.append(name)  # type: ignore[assignment,misc]
+    server.sni_callback = lambda _, name, __: asked.append(name)
     async with site_with(server) as site:
         fetcher = Fetcher(OPEN, resolve=names, context=client)
         got = await fetcher.inline(picture(f"https://files.test:{site.port}/png"), {}, 10.0)
@@ -382,7 +382,7 @@ def test_a_public_address_is_public_in_every_form(address: str) -> None:
 
 
 def test_links_are_what_stands_where_files_stand() -> None:
-    parts = [
+    parts: list[dict[str, Any]] = [
         {"type": "text", "text": "https://a.test/"},
         {"type": "image_url", "image_url": "HTTPS://a.test/1"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,aHR0cA=="}},

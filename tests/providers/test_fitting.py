@@ -18,7 +18,7 @@ USER = {"role": "user", "content": "x"}
 CACHE = {"type": "ephemeral"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 #: A turn as it comes back from a client that keeps all that we said.
-TURN = {
+TURN: dict[str, Any] = {
     "role": "assistant",
     "content": "so",
     "reasoning_content": "hm",
