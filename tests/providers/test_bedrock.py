@@ -389,11 +389,12 @@ def test_a_history_with_calls_keeps_its_tools_whatever_the_request_says() -> Non
 
 
 def test_strict_is_said_where_the_model_can_be_held_to_it() -> None:
-    strict = {"type": "function", "function": {"name": "time", "strict": True}}
+    strict = {"type": "function", "function": {"name": "count", "strict": True, "parameters": CLOSED}}
+    spec = {"name": "count", "inputSchema": {"json": CLOSED}}
     held, dropped = rendered(CLAUDE, tools=[strict])
-    assert (held["toolConfig"]["tools"][0]["toolSpec"]["strict"], dropped) == (True, ())
+    assert (held["toolConfig"]["tools"], dropped) == ([{"toolSpec": {**spec, "strict": True}}], ())
     loose, dropped = rendered(NOVA, tools=[strict])
-    assert (loose["toolConfig"], dropped) == ({"tools": [TIME_SPEC]}, ("tools[].function.strict",))
+    assert (loose["toolConfig"]["tools"], dropped) == ([{"toolSpec": spec}], ("tools[].function.strict",))
 
 
 # --- answers of a schema ----------------------------------------------------------------------------------------

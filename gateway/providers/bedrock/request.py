@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.errors import CannotSay
 from gateway.providers import turns, wishes
+from gateway.providers.anthropic.schema import closed
 from gateway.providers.bedrock.content import Speaker
 from gateway.providers.bedrock.models import Family, family_of
 from gateway.providers.bedrock.thinking import Thought, thought_of
@@ -130,24 +131,14 @@ def form_of(wished: Wishes, family: Family) -> tuple[Body | None, Body | None, l
         return ({"type": "object"}, None, []) if alone and not wished.adaptive else (None, None, [Text(JSON_ONLY)])
     if wished.schema is None:
         return None, None, []
-    if family.schemas and is_closed(wished.schema):
-        text = msgspec.json.encode(wished.schema).decode()
+    held = closed(wished.schema) if family.schemas else None
+    if held is not None:
+        text = msgspec.json.encode(held).decode()
         schema = filled(schema=text, name=wished.schema_name)
         return None, {"type": "json_schema", "structure": {"jsonSchema": schema}}, []
     if not family.forces:
         raise CannotSay("This model cannot be held to this schema over Converse.", param="response_format")
     return wished.schema, None, []
-
-
-def is_closed(schema: Any) -> bool:
-    """Whether no object in a schema takes members that it does not name: only such can be a format."""
-    if isinstance(schema, list):
-        return all(map(is_closed, schema))
-    if not isinstance(schema, dict):
-        return True
-    if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
-        return False
-    return all(map(is_closed, schema.values()))
 
 
 def limit_of(wished: Wishes, deployment: Deployment) -> int | None:

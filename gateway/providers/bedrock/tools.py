@@ -11,9 +11,11 @@ from typing import Any, Final
 from msgspec import Struct
 
 from gateway.errors import CannotSay
+from gateway.providers.anthropic.forced import ANSWER, WHY
+from gateway.providers.anthropic.schema import closed, object_schema
 from gateway.providers.bedrock.content import Speaker
 from gateway.providers.bedrock.models import Family
-from gateway.providers.bedrock.words import ANSWER, WHY, Body
+from gateway.providers.bedrock.words import Body
 from gateway.providers.turns import Called, Result, Turn
 from gateway.providers.wishes import Tool, Wishes
 
@@ -79,8 +81,10 @@ def said(tool: Tool, family: Family, speaker: Speaker) -> list[Body]:
     spec: Body = {"name": tool.name}
     if tool.description:
         spec["description"] = tool.description
-    spec["inputSchema"] = {"json": object_schema(tool.parameters)}
-    if tool.strict and family.schemas:
+    schema = object_schema(tool.parameters)
+    held = closed(schema) if tool.strict and family.schemas else None
+    spec["inputSchema"] = {"json": schema if held is None else held}
+    if held is not None:
         spec["strict"] = True
     elif tool.strict:
         speaker.dropped.append("tools[].function.strict")
@@ -90,11 +94,6 @@ def said(tool: Tool, family: Family, speaker: Speaker) -> list[Body]:
 def bare(name: str) -> Body:
     """A tool that the history knows and the request does not: it must be offered, or the history is refused."""
     return {"toolSpec": {"name": name, "inputSchema": {"json": ANY_OBJECT}}}
-
-
-def object_schema(schema: Mapping[str, Any]) -> Body:
-    """A schema of an object: Converse refuses any other for the input of a tool."""
-    return dict(schema) if schema.get("type") == "object" else {**schema, "type": "object"}
 
 
 def called_in(turns: list[Turn]) -> list[str]:

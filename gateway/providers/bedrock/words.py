@@ -8,17 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["ANSWER", "DIALECT", "SERVER_TOOL", "WHY", "Body", "inner", "listed", "text_in"]
+__all__ = ["DIALECT", "SERVER_TOOL", "Body", "inner", "listed", "text_in"]
 
 Body = dict[str, Any]
 
 DIALECT: Final = "bedrock"
 #: What a tool use says that the provider runs itself.
 SERVER_TOOL: Final = "server_tool_use"
-#: The tool that a model must call where it has no other words for an answer of a schema: its input is the answer.
-#: The name is ours, no client's tool is called so; where it is called, the input is told as text.
-ANSWER: Final = "signalbox_answer"
-WHY: Final = "Give the final answer to the user. The input is the answer itself."
 
 
 def text_in(said: Mapping[str, Any], name: str) -> str:
