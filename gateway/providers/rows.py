@@ -422,6 +422,8 @@ BEDROCK: Final = (
         base_url="https://bedrock-runtime.{region}.amazonaws.com",
         company="amazon",
         env="AWS_BEARER_TOKEN_BEDROCK",
+        # Without a key of Bedrock's own, requests are signed with what opens the account at AWS.
+        key_required=False,
         login="aws",
         protocol="bedrock",
         cannot=NOT_OF_BEDROCK,
