@@ -23,6 +23,8 @@ from tests.recordings import recorded
 
 #: The newest release of each major when this was last looked at.
 RELEASES: Final = ("2.54.0", "3.52.0")
+#: How many findings of one kind are printed.
+SHOWN: Final = 20
 SHARED: Final = Path(os.environ.get("SIGNALBOX_SHARED", ROOT.parent / "shared"))
 SPEC: Final = SHARED / "specs" / "openai-openapi-chat-embeddings-models.relaxed.json"
 
@@ -87,8 +89,10 @@ async def translated(folder: Path, tally: Tally) -> None:
         return
     for one in results:
         tally.say("FAILED" if one.wrong else "ok", str(one))
-        for line in one.wrong:
+        for line in one.wrong[:SHOWN]:
             print(f"        {line}", flush=True)
+        if len(one.wrong) > SHOWN:
+            print(f"        … and {len(one.wrong) - SHOWN} more", flush=True)
 
 
 JUDGES: Final[Mapping[str, Callable[[Path, Tally], Awaitable[None]]]] = {

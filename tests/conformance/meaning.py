@@ -50,7 +50,6 @@ WORDLESS: Final[Mapping[str, bytes]] = {
     "MCP servers": b'"mcp_servers":[{',
     "a budget of the task": b'"task_budget":{',
     "how thoughts are shown": b'"display":',
-    "a hint to cache the whole": b'"cache_control":',
 }
 #: What stands in: Anthropic's API wants a user's turn first, OpenAI's a name for each file.
 FIRST: Final = [{"type": "text", "text": "…"}]
@@ -61,7 +60,9 @@ def wordless(fields: Mapping[str, Any]) -> str | None:
     """What in this request only Anthropic has words for, the first of it."""
     parts = {name: value for name, value in fields.items() if name != "cache_control"}
     body = msgspec.json.encode(parts)
-    said = [what for what, sign in WORDLESS.items() if sign in body and what != "a hint to cache the whole"]
+    if "effort" in (fields.get("output_config") or {}) and not fields.get("thinking"):
+        return "an effort without thoughts"
+    said = [what for what, sign in WORDLESS.items() if sign in body]
     return said[0] if said else "a hint to cache the whole" if "cache_control" in fields else None
 
 

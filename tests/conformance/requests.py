@@ -5,6 +5,7 @@ Read next: sdk_types.py, which holds them against the SDKs' types; meaning.py, w
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,9 +27,15 @@ from tests import make
 from tests.conformance.judged import Judged
 from tests.conformance.meaning import normal, otherwise, wordless
 from tests.conformance.oracle import ask
-from tests.recordings import Recording
+from tests.recordings import Recording, validator
 
 __all__ = ["Target", "judged", "recorded_calls"]
+
+
+#: A member at the top of a request that a type does not know.
+PASSED_ON: Final = re.compile(r"\w+: unknown")
+#: Members of the canonical form that OpenAI's own does not have.
+OURS: Final = (b"thinking", b"top_k", b"cache_control", b"extra_content", b"thinking_blocks", b"is_error")
 
 
 class Target(Struct, frozen=True):
@@ -74,7 +81,7 @@ async def judged(recordings: Sequence[Recording], folder: Path) -> list[Judged]:
     if "anthropic" in ROWS:
         taken = {one.id for one in recordings if one.status < 300}
         messages = {id: call for id, call in calls.items() if call.native is not None and id in taken}
-        results += [native(messages), there_and_back(messages)]
+        results += [of_openai(messages), native(messages), there_and_back(messages)]
     refused = Judged("requests that no dialect takes", sum(notes.values()), [], notes)
     return [*results, refused]
 
@@ -127,7 +134,32 @@ async def of_target(target: Target, calls: Mapping[str, Call], folder: Path) -> 
         else:
             judged.notes[rendered] += 1
     for told in await ask("sdk_types.py", lines, folder):
-        judged.hold(told["id"], told["wrong"])
+        judged.hold(told["id"], counted(told["wrong"], calls[told["id"]], judged.notes))
+    return judged
+
+
+def counted(wrong: Sequence[str], call: Call, notes: Counter[str]) -> list[str]:
+    """What is wrong. What a client says beyond OpenAI's dialect goes on to those who speak it: they may know it."""
+    kept = [one for one in wrong if call.native is not None or not PASSED_ON.fullmatch(one)]
+    if len(kept) < len(wrong):
+        notes["with members passed on as they came"] += 1
+    return kept
+
+
+def of_openai(calls: Mapping[str, Call]) -> Judged:
+    """Requests in Anthropic's words, to OpenAI: valid by its schema, and nothing in them that is not OpenAI's."""
+    judged, target = Judged("requests in Anthropic's words, to openai"), Target("openai", "gpt-5-mini", "")
+    schema = validator("CreateChatCompletionRequest")
+    for id, call in calls.items():
+        rendered = rendered_or_why(call, target)
+        if isinstance(rendered, Rendered):
+            errors = schema.iter_errors(msgspec.json.decode(rendered.body))
+            found = [f"{'.'.join(map(str, error.absolute_path))}: {error.message[:120]}" for error in errors]
+            judged.hold(id, found + [f"{name} is not OpenAI's" for name in OURS if b'"%s":' % name in rendered.body])
+        elif rendered.startswith("raised"):
+            judged.hold(id, [rendered])
+        else:
+            judged.notes[rendered] += 1
     return judged
 
 

@@ -20,7 +20,7 @@ NAMES = sorted(set(SDK.values()))
 #: How often a stream is cut at random places here; `make conformance` does it more often.
 TIMES = 2
 #: What an answer has that says why it ended.
-ENDED = (b"inish", b"stop_reason", b"stopReason", b"messageStop", b"blockReason")
+ENDED = (b"inish", b"stop_reason", b"stopReason", b"messageStop", b'"blockReason"')
 
 
 @pytest.fixture(params=NAMES)
