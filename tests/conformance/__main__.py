@@ -79,8 +79,8 @@ async def provider(folder: Path, tally: Tally) -> None:
 async def translated(folder: Path, tally: Tally) -> None:
     """The SDKs of other providers, about what is translated: answers, then requests."""
     recordings = list(recorded())
-    if not recordings:
-        tally.say("skipped", "translation: no recorded traffic (SIGNALBOX_SHARED names the folder above it)")
+    if not recordings or not SPEC.exists():
+        tally.say("skipped", "translation: no recorded traffic or no schema (SIGNALBOX_SHARED names the folder above)")
         return
     try:
         results = [*await translation.judged(recordings, folder), *await requests.judged(recordings, folder)]

@@ -47,6 +47,7 @@ WORDLESS: Final[Mapping[str, bytes]] = {
     "search results": b'"type":"search_result"',
     "citations": b'"citations":{"enabled":true}',
     "edits of the context": b'"context_management":{',
+    "containers": b'"container":',
     "MCP servers": b'"mcp_servers":[{',
     "a budget of the task": b'"task_budget":{',
     "how thoughts are shown": b'"display":',
