@@ -211,7 +211,7 @@ class Pipeline:
         if not call.stream:
             answer = await run.json()
             story.status, story.delivered_at = 200, self._clock()
-            keep(self._store, story.caller, call, run.kept)
+            self._keep(run, call, story)
             if live.policies.get(decision.route, DIRECT_POLICY).degrade_s is not None:
                 self._stale.keep(key_of(call, story.caller), answer, story.delivered_at)
             await conversation.answer(answer, story)
@@ -219,7 +219,7 @@ class Pipeline:
         try:
             story.broken = await run.stream(conversation)
         finally:
-            keep(self._store, story.caller, call, run.kept)
+            self._keep(run, call, story)
         story.status = 200
         await conversation.end(story.broken, story)
 
@@ -233,6 +233,11 @@ class Pipeline:
         tokens = asked.features.input_tokens if number is None else number
         story.status, story.delivered_at = 200, self._clock()
         await conversation.answer(Answer(b'{"input_tokens":%d}' % tokens, None, None, None, 0, "anthropic"), story)
+
+    def _keep(self, run: Run, call: Call, story: Story) -> None:
+        """For the next turn, before the client can ask for it."""
+        for kept in run.kept:
+            keep(self._store, story.caller, call, kept)
 
     async def _restored(self, call: Call, decision: Decision, live: Live, caller: Caller) -> Call:
         """The call with what providers that may serve it want back of earlier turns."""

@@ -672,6 +672,17 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     reasoning: int = 0
     estimated: bool = False
 
+    def __add__(self, more: Usage) -> Usage:
+        """The tokens of two parts of one answer."""
+        return Usage(
+            self.input + more.input,
+            self.output + more.output,
+            self.cached_input + more.cached_input,
+            self.cache_write + more.cache_write,
+            self.reasoning + more.reasoning,
+            self.estimated or more.estimated,
+        )
+
 
 class Attempt(Struct, frozen=True, omit_defaults=True):
     """One try as it went. Times are seconds since the request was received.

@@ -260,7 +260,6 @@ async def test_what_came_in_the_clients_own_words_is_not_kept() -> None:
     store = Memory()
     call = make.call(dialect="toy")
     kept.keep(store, TEAM, call, Kept({"toy": [1]}, (), "t"))
-    kept.keep(store, TEAM, call, None)
     assert len(store.remembered) == 0
 
 

@@ -49,7 +49,10 @@ class Toy:
         return Rendered(msgspec.json.encode(body))
 
     def whole(self, body: bytes, out: Tally, call: Call, deployment: Deployment) -> Failure | None:
-        answer = json.loads(body)
+        try:
+            answer = json.loads(body)
+        except ValueError:
+            return Failure("truncated", "half an answer")
         _tell([*answer["blocks"], {"end": answer["end"]}], out, [])
         return None
 
@@ -142,6 +145,8 @@ class ToyProvider:
         self.answer: Callable[[dict[str, Any]], list[Any]] = answer_to
         self.under_way = self.most = 0
         self.wait: asyncio.Event | None = None
+        self.pause: asyncio.Event | None = None
+        self.paused = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -163,15 +168,27 @@ class ToyProvider:
         self.under_way -= 1
         blocks = [] if _unsigned(request) else self.answer(request)
         end = "tool_calls" if any("call" in block for block in blocks) else "stop"
+        broken = {"broken": True} in blocks
         if not blocks:
             status, body = "400 Bad Request", b"a turn has not the signature that it was given"
+        elif blocks == [{"broken": True}]:
+            status, body, broken = "503 Service Unavailable", b"not now", False
         elif stream:
-            lines = [*blocks, {"end": end}]
+            lines = [*blocks, *([] if broken else [{"end": end}])]
             status, body = "200 OK", b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         else:
-            status, body = "200 OK", json.dumps({"blocks": blocks, "end": end}).encode()
-        writer.write(f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+            status, body = "200 OK", json.dumps({"blocks": blocks, "end": end})[: -5 if broken else None].encode()
+        writer.write(f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n\r\n".encode())
+        if self.pause is not None:
+            # The first block, then the rest.
+            first, body = body[: body.index(b"\n") + 1], body[body.index(b"\n") + 1 :]
+            writer.write(first)
+            self.paused += 1
+            await self.pause.wait()
+        writer.write(body)
         await writer.drain()
+        if broken:
+            writer.close()
 
 
 def _unsigned(request: dict[str, Any]) -> bool:

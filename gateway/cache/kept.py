@@ -44,9 +44,9 @@ class Store(Protocol):
         ...
 
 
-def keep(store: Store, caller: Caller, call: Call, kept: Kept | None) -> None:
+def keep(store: Store, caller: Caller, call: Call, kept: Kept) -> None:
     """Keep what came with an answer, unless it came in the client's own words or the client sends such things back."""
-    if kept is None or call.dialect in kept.content or any(map(_sent_back, call.fields["messages"])):
+    if call.dialect in kept.content or any(map(_sent_back, call.fields["messages"])):
         return
     keys = _keys(caller, _beginning(call), kept.calls, kept.text)
     if keys:

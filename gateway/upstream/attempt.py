@@ -23,7 +23,7 @@ from gateway.story import Story
 from gateway.types import Call, Endpoint, Timeouts, WireRequest
 from gateway.upstream.care import Care, Leave
 from gateway.upstream.credentials.credential import Credential, Headers
-from gateway.upstream.delivery import Delivery
+from gateway.upstream.delivery import Into
 from gateway.upstream.fetch import Fetcher
 from gateway.upstream.meaning import meaning
 from gateway.upstream.rescue import Rescue
@@ -51,6 +51,7 @@ class Current(Struct, eq=False):
     """One try while it runs. Times are monotonic seconds. ``call`` is what it asks where that is not the client's.
 
     ``content_by`` is when it must have brought more content, ``end_by`` when its end must have come after all of it.
+    ``share`` is where its stream goes where that is not straight to the client.
     ``over``: its leave has been ended. ``dropped`` names what its provider has no words for. ``rescue`` is the way in
     which it goes on with a broken stream, if it does.
     """
@@ -64,6 +65,7 @@ class Current(Struct, eq=False):
     said: Answer | Feed | None = None
     request_id: str | None = None
     call: Call | None = None
+    share: Into | None = None
     over: bool = False
     dropped: tuple[str, ...] = ()
     content_by: float = 0.0
@@ -104,7 +106,7 @@ class Trial:
         except CannotSay as error:
             return unspoken(error)
 
-    async def relay(self, current: Current, delivery: Delivery, rescue: Rescue) -> Failure | None:
+    async def relay(self, current: Current, delivery: Into, rescue: Rescue) -> Failure | None:
         """A stream, handed on as it comes; None when it is complete."""
         try:
             return await self._relayed(current, delivery, rescue)
@@ -123,7 +125,7 @@ class Trial:
                 return await self._refusal(response, current)
             body = await self._body(response, current)
             arrived = self._clock()
-            answer = current.target.protocol.parse(body, self._call, current.target.deployment)
+            answer = current.target.protocol.parse(body, current.call or self._call, current.target.deployment)
             if isinstance(answer, Answer):
                 current.said, self._story.answered_at = answer, arrived
                 self._won(current)
@@ -141,7 +143,7 @@ class Trial:
                 if not refuses_to_stream(refusal):
                     return refusal
             else:
-                feed = current.target.protocol.collect(self._call, current.target.deployment)
+                feed = current.target.protocol.collect(current.call or self._call, current.target.deployment)
                 current.said = feed
                 current.content_by = current.started_at + limit
                 if is_json(response):
@@ -162,9 +164,9 @@ class Trial:
             self._care.refused_to_stream(current.target.deployment)
         return answer
 
-    async def _relayed(self, current: Current, delivery: Delivery, rescue: Rescue) -> Failure | None:
+    async def _relayed(self, current: Current, delivery: Into, rescue: Rescue) -> Failure | None:
         deployment = current.target.deployment
-        call, feed = rescue.leg(current, self._call, self._story.usage)
+        call, feed = rescue.leg(current, current.call or self._call, self._story.usage)
         current.call = call
         limit = self._first_token_s(current)
         response = await self._send(current, limit, stream=None)
@@ -182,9 +184,7 @@ class Trial:
         finally:
             leave()
 
-    async def _pump(
-        self, response: Response, feed: Feed, current: Current, delivery: Delivery | None
-    ) -> Failure | None:
+    async def _pump(self, response: Response, feed: Feed, current: Current, delivery: Into | None) -> Failure | None:
         """Events from the provider, handed to the client if one is to have them: none before the first content."""
         held: list[bytes] = []
         while True:
@@ -209,7 +209,7 @@ class Trial:
                 return piece.failure
 
     async def _next(
-        self, response: Response, feed: Feed, current: Current, delivery: Delivery | None, *, flowing: bool
+        self, response: Response, feed: Feed, current: Current, delivery: Into | None, *, flowing: bool
     ) -> Piece:
         """The next piece that somebody has to look at. In a stream that has begun most need nobody."""
         if flowing and current.first_at is not None and not feed.complete:
@@ -220,7 +220,7 @@ class Trial:
         data = await response.next(self._within(current, self._patience(feed, current, now), now))
         return feed.feed(data) if data else feed.close()
 
-    async def _flow(self, response: Response, feed: Feed, current: Current, delivery: Delivery | None) -> Piece | None:
+    async def _flow(self, response: Response, feed: Feed, current: Current, delivery: Into | None) -> Piece | None:
         """Hand on, as it comes, what is plain content and can go out at once: to wake a task for each piece costs as
         much as all else that is done with it. The first piece that is not; None when the body ended or broke off.
         """

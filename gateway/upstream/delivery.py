@@ -13,7 +13,7 @@ from typing import Protocol
 
 from gateway.story import Story
 
-__all__ = ["Client", "Delivery"]
+__all__ = ["Client", "Delivery", "Into"]
 
 
 class Client(Protocol):
@@ -38,6 +38,18 @@ class Client(Protocol):
 
     async def keep_alive(self) -> None:
         """A sign of life that says nothing."""
+        ...
+
+
+class Into(Protocol):
+    """Where the stream of one try goes: to the client, or together with others."""
+
+    async def write(self, data: bytes, dialect: str) -> None:
+        """Whole events: with the first content all that came before it, then more of it."""
+        ...
+
+    def push(self, data: bytes, dialect: str) -> bool:
+        """More of an answer that has begun, at once; False, and nothing done, where that takes a ``write``."""
         ...
 
 

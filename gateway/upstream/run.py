@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from gateway.errors import Failure, GatewayError, Unavailable
 from gateway.money import cost
+from gateway.providers.choices import takes_choices, total
 from gateway.providers.protocol import Answer, Kept
 from gateway.reliability.attempts import Attempts, Start, Stop
 from gateway.reliability.failures import to_client
@@ -23,6 +24,7 @@ from gateway.upstream.care import Care
 from gateway.upstream.delivery import Client, Delivery
 from gateway.upstream.race import Race
 from gateway.upstream.rescue import Rescue
+from gateway.upstream.several import Merged, Several
 from gateway.upstream.targets import Target
 
 __all__ = ["Client", "NotBegun", "Run"]
@@ -34,7 +36,7 @@ Act = Callable[[Current], Awaitable[Done | Failure]]
 class Run:
     """One request's plan, carried out once: by ``json`` or by ``stream``.
 
-    ``kept`` is what its provider wants back in the next turn, once an answer is complete, whoever still waits for it.
+    ``kept`` is what its provider wants back in the next turn, for each choice that is complete, whoever waits for it.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class Run:
         reliability: Reliability,
         clock: Callable[[], float],
     ) -> None:
-        self.kept: Kept | None = None
+        self.kept: list[Kept] = []
+        self._call = call
+        self._choices: int = call.fields.get("n") or 1
         self._targets = targets
         self._story = story
         self._care = care
@@ -82,7 +86,7 @@ class Run:
         """
         self._delivery = delivery = Delivery(client, self._story, self._clock, self._keep_alive_s)
         try:
-            done = await self._carry_out(lambda current: self._trial.relay(current, delivery, self._rescue))
+            done = await self._carry_out(lambda one: self._trial.relay(one, one.share or delivery, self._rescue))
         finally:
             await delivery.close()
         if not isinstance(done, Failure):
@@ -117,7 +121,9 @@ class Run:
             if current is None:
                 step = self._attempts.skipped(self._clock())
                 continue
-            if self._race is not None and step.n == 1:
+            if self._choices > 1 and not takes_choices(current.target.deployment):
+                outcome = await self._in_calls(current, act)
+            elif self._race is not None and step.n == 1:
                 current, outcome = await self._race.run(current, lambda one: self._once(one, act))
             else:
                 outcome = await self._once(current, act)
@@ -130,6 +136,16 @@ class Run:
         if isinstance(step, Start) or step.deadline:
             raise to_client(Failure("silent", "the deadline passed before a provider could be tried"))
         raise NotBegun("No deployment can serve this request now.", code="no_deployment")
+
+    async def _in_calls(self, first: Current, act: Act[Done]) -> Done | Failure:
+        """A try of as many calls as there are choices; what all of them used is the answer's."""
+        delivery, story = self._delivery, self._story
+        merged = Merged(self._choices, delivery, story, self._clock) if delivery is not None else None
+        several = Several(self._call, begin=self._begin, give_over=self._given_over, merged=merged)
+        outcome: Done | Failure = await several.run(first, lambda one: self._once(one, act))
+        if not isinstance(outcome, Failure):
+            story.usage = total([attempt.usage for attempt in story.attempts if attempt.n == first.start.n])
+        return outcome
 
     async def _wait_until(self, at: float) -> bool:
         """Wait until then; whether there is still time to begin anything. A loop's timer may go off a little early."""
@@ -229,25 +245,13 @@ class Run:
             and said.kept is not None
             and (isinstance(said, Answer) or said.complete)
         ):
-            self.kept = said.kept
+            self.kept.append(said.kept)
         carried = self._rescue.carried
         if usage is not None and (carried or story.usage is None or not cancelled):
-            story.usage = _both(story.usage, usage) if carried and story.usage is not None else usage
+            story.usage = story.usage + usage if carried and story.usage is not None else usage
         if current.said is not None and not cancelled:
             story.served_model = current.said.model
         return usage
-
-
-def _both(one: Usage, other: Usage) -> Usage:
-    """The tokens of two legs of one answer."""
-    return Usage(
-        one.input + other.input,
-        one.output + other.output,
-        one.cached_input + other.cached_input,
-        one.cache_write + other.cache_write,
-        one.reasoning + other.reasoning,
-        one.estimated or other.estimated,
-    )
 
 
 class NotBegun(Unavailable):
