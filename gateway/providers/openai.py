@@ -6,7 +6,6 @@ differs between providers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, Literal
 from urllib.parse import quote, urlsplit
@@ -128,8 +127,6 @@ class OpenAI:
         elif stream is not call.stream:
             fields["stream"] = stream
             fields.pop("stream_options", None)
-        if any("extra_content" in message for message in fields["messages"]):
-            fields["messages"] = [_unsigned(message) for message in fields["messages"]]
         for old, new in self.row.rename:
             if old in fields:
                 value = fields.pop(old)
@@ -184,16 +181,6 @@ class OpenAI:
     def fault(self, status: int, headers: Headers, body: bytes, deployment: Deployment) -> Failure:
         """What a status outside 2xx means."""
         return classify(status, headers, read(body))
-
-
-def _unsigned(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A message without the turn in another protocol's words. Google's own members stay: it speaks OpenAI's too."""
-    extra = message.get("extra_content")
-    if not isinstance(extra, dict) or not any(isinstance(said, dict) and "content" in said for said in extra.values()):
-        return message
-    left = {name: said for name, said in extra.items() if not (isinstance(said, dict) and "content" in said)}
-    rest = {name: value for name, value in message.items() if name != "extra_content"}
-    return {**rest, "extra_content": left} if left else rest
 
 
 def is_plain(whole: Whole) -> bool:

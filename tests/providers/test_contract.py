@@ -151,26 +151,6 @@ def test_unknown_members_survive_and_the_callers_body_is_not_touched(kind: str) 
 
 
 @every
-def test_a_turn_in_other_words_stays_behind_and_what_google_adds_to_openais_goes_along(kind: str) -> None:
-    google = {"google": {"thought_signature": "sig"}}
-    user = {"role": "user", "content": "hi"}
-    assistant = {"role": "assistant", "content": "there"}
-    messages = [
-        user,
-        {**assistant, "extra_content": {"anthropic": {"content": [{"type": "thinking"}]}}},
-        {**assistant, "extra_content": {**google, "bedrock": {"content": []}}},
-        {**assistant, "extra_content": google},
-    ]
-    rendered = protocol_of(kind).render(make.call(fields={"messages": messages}), target(kind))
-    assert json.loads(rendered.body)["messages"] == [
-        user,
-        assistant,
-        {**assistant, "extra_content": google},
-        {**assistant, "extra_content": google},
-    ]
-
-
-@every
 def test_a_call_that_is_no_stream_asks_for_no_stream_options(kind: str) -> None:
     assert "stream_options" not in said(protocol_of(kind).render(make.call(), target(kind)))
 
