@@ -99,11 +99,20 @@ def _stays(name: str, value: Any, row: Row, dropped: set[str]) -> bool:
         return False
     if name == "tool_calls":
         return bool(value)
-    if name not in BEYOND or name in row.keeps:
+    if name not in BEYOND or (name in row.keeps and not _is_a_turn(name, value)):
         return True
     if name in WISHED and value:
         dropped.add(name)
     return False
+
+
+def _is_a_turn(name: str, value: Any) -> bool:
+    """Whether it is a turn in another protocol's words, which is for that protocol alone; a signature of Google's is
+    not, whose models stand behind addresses that speak OpenAI's protocol as well.
+    """
+    if name != "extra_content" or not isinstance(value, dict):
+        return False
+    return any(isinstance(said, dict) and "content" in said for said in value.values())
 
 
 def _thought(message: Message, changed: dict[str, Any], row: Row) -> None:

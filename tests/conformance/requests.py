@@ -155,7 +155,9 @@ def of_openai(calls: Mapping[str, Call]) -> Judged:
         if isinstance(rendered, Rendered):
             errors = schema.iter_errors(msgspec.json.decode(rendered.body))
             found = [f"{'.'.join(map(str, error.absolute_path))}: {error.message[:120]}" for error in errors]
-            judged.hold(id, found + [f"{name} is not OpenAI's" for name in OURS if b'"%s":' % name in rendered.body])
+            judged.hold(
+                id, found + [f"{name.decode()} is not OpenAI's" for name in OURS if b'"%b":' % name in rendered.body]
+            )
         elif rendered.startswith("raised"):
             judged.hold(id, [rendered])
         else:
