@@ -113,8 +113,8 @@ LEVELS: Final = ("low", "medium", "high")
 #: Nothing is known of what an unknown server refuses: what the client sent is its own affair, what we added is not.
 SENT: Final = _words(
     """
-    extra_content reasoning_content reasoning reasoning_details thinking_blocks annotations images cache_control is_error
-    thinking top_k
+    extra_content reasoning_content reasoning reasoning_details thinking_blocks annotations images cache_control
+    is_error thinking top_k
     """
 )
 

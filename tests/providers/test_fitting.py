@@ -71,7 +71,7 @@ def test_what_we_said_comes_back_only_to_who_understands_it_and_nobody_is_told(
     kind: str, members: dict[str, Any]
 ) -> None:
     body, dropped = rendered(kind, asks(USER, TURN))
-    # Google's models stand behind unknown addresses too: a signature of theirs goes there, a turn in other words nowhere.
+    # Google's models stand behind unknown addresses too: a signature goes there, a turn in other words nowhere.
     calls = TURN["tool_calls"] if kind == "openai_compatible" else [CALL]
     assert body["messages"] == [USER, {"role": "assistant", "content": "so", "tool_calls": calls, **members}]
     assert dropped == ()
