@@ -12,6 +12,9 @@ from gateway.types import Asked, Deployment, Policy, Reason
 
 __all__ = ["RULES", "Rule", "why_not"]
 
+#: What no provider need be able to do: several choices are as many calls (upstream/several.py).
+OURS: Final = frozenset({"choices"})
+
 Rule = Callable[[Deployment, Asked, Policy], Reason | None]
 
 
@@ -43,7 +46,7 @@ def by_company(candidate: Deployment, asked: Asked, policy: Policy) -> Reason | 
 
 def is_capable(candidate: Deployment, asked: Asked, policy: Policy) -> Reason | None:
     """What the request needs can be said in the provider's protocol, and is among the capabilities, where known."""
-    needs = asked.features.needs
+    needs = asked.features.needs - OURS
     if not needs:
         return None
     missing, known = needs & candidate.cannot, candidate.capabilities

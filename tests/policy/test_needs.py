@@ -58,26 +58,31 @@ def test_what_a_request_asks_for_is_what_it_needs(fields: dict[str, Any], needs:
     assert found <= NEEDS.keys()
 
 
-TWO = call(fields={"n": 2, "logprobs": True})
+TWO = call(fields={"web_search_options": {}, "logprobs": True})
 
 
 def test_who_cannot_do_it_or_cannot_say_it_is_not_eligible() -> None:
     rule = policy("x")
-    mute = deployment("mute", cannot=frozenset({"choices", "audio"}))
-    weak = deployment("weak", capabilities=frozenset({"choices"}))
-    both = deployment("both", capabilities=frozenset({"choices"}), cannot=frozenset({"choices"}))
+    mute = deployment("mute", cannot=frozenset({"web_search", "audio"}))
+    weak = deployment("weak", capabilities=frozenset({"web_search"}))
+    both = deployment("both", capabilities=frozenset({"web_search"}), cannot=frozenset({"web_search"}))
     free = deployment("free")
-    able = deployment("able", capabilities=frozenset({"choices", "logprobs"}))
+    able = deployment("able", capabilities=frozenset({"web_search", "logprobs"}))
     assert [is_capable(who, asked(TWO), rule) for who in (mute, weak, both, free, able)] == [
-        Reason("cannot", ("choices",)),
+        Reason("cannot", ("web_search",)),
         Reason("cannot", ("logprobs",)),
-        Reason("cannot", ("choices, logprobs",)),
+        Reason("cannot", ("logprobs, web_search",)),
         None,
         None,
     ]
-    assert sentence(Reason("cannot", ("choices",))) == (
-        "its model or its protocol cannot do what the request needs: choices"
+    assert sentence(Reason("cannot", ("web_search",))) == (
+        "its model or its protocol cannot do what the request needs: web_search"
     )
+
+
+def test_several_choices_rule_out_nobody() -> None:
+    lone = deployment("lone", capabilities=frozenset(), cannot=frozenset({"choices"}))
+    assert is_capable(lone, asked(call(fields={"n": 2})), policy("lone")) is None
 
 
 def test_to_ask_for_an_effort_rules_out_nobody() -> None:
@@ -94,14 +99,14 @@ def refusal(what: Any, *able: frozenset[str], window: int | None = None) -> BadR
 
 def test_the_client_is_told_what_is_missing_and_which_member_asks_for_it() -> None:
     error = refusal(TWO, frozenset({"logprobs"}), frozenset())
-    assert (error.code, error.param) == ("unsupported_request", "n")
-    assert error.message == "No deployment of 'auto' can do what this request needs: several choices."
+    assert (error.code, error.param) == ("unsupported_request", "web_search_options")
+    assert error.message == "No deployment of 'auto' can do what this request needs: web search."
 
 
 def test_where_each_lacks_something_else_all_of_it_is_told() -> None:
-    error = refusal(TWO, frozenset({"logprobs"}), frozenset({"choices"}))
-    assert (error.code, error.param) == ("unsupported_request", "n")
-    assert error.message.endswith("needs: several choices and logprobs.")
+    error = refusal(TWO, frozenset({"logprobs"}), frozenset({"web_search"}))
+    assert (error.code, error.param) == ("unsupported_request", "logprobs")
+    assert error.message.endswith("needs: logprobs and web search.")
 
 
 @pytest.mark.parametrize(
