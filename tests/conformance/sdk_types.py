@@ -67,10 +67,13 @@ def anthropic_request() -> Wrong:
 def exhausted(value: Any) -> None:
     """Lists are read lazily, and so are found wrong.
 
-    A block of an answer passes for one of a request, whatever it has: only results may go back as they came.
+    A block of an answer passes for one of a request, whatever it has: only results and what cites them may go back as
+    they came.
     """
     if isinstance(value, BaseModel):
-        if type(value).__name__.endswith("ToolResultBlock"):
+        if type(value).__name__.endswith("ToolResultBlock") or (
+            getattr(value, "citations", None) and not value.model_extra
+        ):
             return
         raise ValueError(f"only a block of answers is as {value!r:.200}")
     if isinstance(value, dict):
