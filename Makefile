@@ -7,7 +7,7 @@ RUN_STAMP  := $(VENV)/.run-installed
 TEST_STAMP := $(VENV)/.test-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults faults-full peers dashboards conformance verdicts replay bench soak rolling aborts chaos figures format lock clean
+.PHONY: help run test faults faults-full peers dashboards conformance verdicts translation replay bench soak rolling aborts chaos figures format lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -40,11 +40,14 @@ peers: $(TEST_STAMP)  ## put other gateways there too, each installed apart, and
 dashboards: $(TEST_STAMP)  ## check every panel of the dashboard against a real Prometheus
 	@$(BIN)/python -m pytest tests/dashboard -rs
 
-conformance: $(TEST_STAMP)  ## ask outside judges: OpenAI's SDK in both majors, its own tests, llmock (pip and npm fetch them)
+conformance: $(TEST_STAMP)  ## ask outside judges: OpenAI's SDK and its tests, llmock, the other providers' SDKs (pip and npm fetch them)
 	@$(BIN)/python -m tests.conformance $(VENV)/conformance
 
 verdicts: $(TEST_STAMP)  ## ask only llmock, a provider that fails and judges its client (a minute)
 	@$(BIN)/python -m tests.conformance $(VENV)/conformance llmock
+
+translation: $(TEST_STAMP)  ## ask only the other providers' SDKs, about recorded traffic in other words (two minutes)
+	@$(BIN)/python -m tests.conformance $(VENV)/conformance translation
 
 replay: $(TEST_STAMP)  ## replay recorded provider traffic through the gateway, where it is there, and say the figures
 	@SIGNALBOX_REPLAY=all $(BIN)/python -m pytest tests/replay tests/providers/test_recordings.py -rs
