@@ -22,6 +22,8 @@ _PART_NEEDS: Final[Mapping[str, str]] = {
     "image_url": "vision",
     "input_audio": "audio",
     "file": "documents",
+    "document_url": "documents",
+    "file_url": "documents",
     # A block of Anthropic's that has no canonical words, as dialects/anthropic_turns.py keeps it.
     "anthropic": "server_tools:anthropic",
     "video_url": "video",

@@ -6,6 +6,7 @@ level is a copy, in place there and nowhere deeper, and gives the names of what 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,21 +19,24 @@ Adjust = Callable[[Fields, Deployment], tuple[str, ...]]
 
 #: Sampling that OpenAI's reasoning models refuse, and the only value that they take.
 SAMPLING: Final = (("temperature", 1), ("top_p", 1), ("presence_penalty", 0), ("frequency_penalty", 0))
+#: Models that do not think unless an effort is named.
+WHEN_TOLD: Final = re.compile(r"gpt-5\.\d")
 PENALTIES: Final = ("presence_penalty", "frequency_penalty")
 #: The first version of Azure's dated API with ``max_completion_tokens`` and ``stream_options``.
 SINCE: Final = "2024-09-01"
 
 
 def as_reasoners_take_it(fields: Fields, deployment: Deployment) -> tuple[str, ...]:
-    """OpenAI's reasoning models count their thinking in ``max_completion_tokens``, and take no sampling.
+    """OpenAI's reasoning models count thinking in ``max_completion_tokens``, and take no sampling while they think.
 
-    Some take sampling while they do not think.
+    Since GPT-5.1 they only think when they are told to.
     """
     if deployment.thinking != "level":
         return ()
     if (limit := fields.pop("max_tokens", None)) is not None:
         fields.setdefault("max_completion_tokens", limit)
-    if fields.get("reasoning_effort") == "none":
+    effort = fields.get("reasoning_effort")
+    if effort == "none" or (effort is None and WHEN_TOLD.search(deployment.model)):
         return ()
     lost = [name for name, default in SAMPLING if fields.get(name) not in (None, default)]
     for name in lost:
@@ -49,8 +53,10 @@ def without_penalties(fields: Fields, deployment: Deployment) -> tuple[str, ...]
 
 def as_its_version_allows(fields: Fields, deployment: Deployment) -> tuple[str, ...]:
     """Azure's older dated versions know neither ``max_completion_tokens`` nor ``stream_options``."""
-    version = deployment.account.api_version
-    if version is None or version >= SINCE:
+    account = deployment.account
+    version = account.api_version
+    if version is None or version >= SINCE or account.base_url.endswith("/models"):
+        # At /models it is another API's version, which knew them from the first.
         return ()
     fields.pop("stream_options", None)
     if (limit := fields.pop("max_completion_tokens", None)) is not None:

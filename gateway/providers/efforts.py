@@ -95,7 +95,8 @@ def _toggle(
 ) -> tuple[str, ...]:
     """``thinking: {type: enabled | disabled}``; other members of it are the client's own for this provider."""
     own = {name: value for name, value in thinking.items() if name not in ("type", "budget_tokens", "display")}
-    fields["thinking"] = {"type": "disabled" if off else "enabled", **own}
+    told = off or effort is not None or not own or "type" in thinking
+    fields["thinking"] = {"type": "disabled" if off else "enabled", **own} if told else own
     return ()
 
 

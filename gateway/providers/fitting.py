@@ -45,7 +45,8 @@ def fit(fields: dict[str, Any], row: Row, deployment: Deployment) -> tuple[str, 
     messages: Sequence[Message] = fields["messages"]
     for message in messages:
         if len(message) != 2 or type(message.get("content")) is not str or message["role"] == "developer":
-            fields["messages"] = _fitted(messages, row, dropped)
+            due = row.thinking_due and _thinks(fields, deployment)
+            fields["messages"] = _fitted(messages, row, due, dropped)
             break
     if tools := fields.get("tools"):
         fields["tools"] = _without(tools, row, dropped)
@@ -57,12 +58,19 @@ def fit(fields: dict[str, Any], row: Row, deployment: Deployment) -> tuple[str, 
     return tuple(sorted(dropped)) if dropped else ()
 
 
-def _fitted(messages: Sequence[Message], row: Row, dropped: set[str]) -> Sequence[Message]:
-    fitted = [message if _is_plain(message, row) else _message(message, row, dropped) for message in messages]
+def _thinks(fields: Mapping[str, Any], deployment: Deployment) -> bool:
+    thinking = fields.get("thinking")
+    told = isinstance(thinking, dict) and thinking.get("type") == "enabled"
+    return told or deployment.reasoning or fields.get("reasoning_effort") not in (None, "none")
+
+
+def _fitted(messages: Sequence[Message], row: Row, due: bool, dropped: set[str]) -> Sequence[Message]:
+    """``due``: a turn with calls must come with what was thought before them."""
+    fitted = [message if _is_plain(message, due) else _message(message, row, due, dropped) for message in messages]
     return fitted if row.media_in_results else apart(fitted)
 
 
-def _is_plain(message: Message, row: Row) -> bool:
+def _is_plain(message: Message, due: bool) -> bool:
     """Whether it is as OpenAI describes it, in texts and calls: so most are, and then nothing is to be done.
 
     Members are counted rather than compared, since an agent's request has many messages.
@@ -73,14 +81,14 @@ def _is_plain(message: Message, row: Row) -> bool:
         return False
     if "tool_call_id" in message:
         return type(message.get("content")) is str
-    if row.thinking_due or "content" not in message or type(message["content"]) is list:
+    if due or "content" not in message or type(message["content"]) is list:
         return False
     calls = message.get("tool_calls") or ()
     odd = [call for call in calls if len(call) != 3 or "extra_content" in call or "cache_control" in call]
     return bool(calls) and not odd
 
 
-def _message(message: Message, row: Row, dropped: set[str]) -> Message:
+def _message(message: Message, row: Row, due: bool, dropped: set[str]) -> Message:
     """The message as the provider takes it: itself where there is nothing to change."""
     changed = {name: value for name, value in message.items() if _stays(name, value, row, dropped)}
     if changed.get("role") == "developer" and not row.developer:
@@ -88,7 +96,7 @@ def _message(message: Message, row: Row, dropped: set[str]) -> Message:
     if isinstance(content := changed.get("content"), list):
         changed["content"] = _without([_part(part) for part in content], row, dropped)
     if message["role"] == "assistant":
-        _thought(message, changed, row)
+        _thought(message, changed, row, due)
         if calls := changed.get("tool_calls"):
             changed["tool_calls"] = _without(calls, row, dropped)
     return changed
@@ -115,12 +123,12 @@ def _is_a_turn(name: str, value: Any) -> bool:
     return any(isinstance(said, dict) and "content" in said for said in value.values())
 
 
-def _thought(message: Message, changed: dict[str, Any], row: Row) -> None:
+def _thought(message: Message, changed: dict[str, Any], row: Row, due: bool) -> None:
     """The thinking of an earlier turn, as this provider calls it; it may have to be there where tools were called."""
     for name, other in (("reasoning_content", "reasoning"), ("reasoning", "reasoning_content")):
         if name in row.keeps and other not in row.keeps and name not in changed and message.get(other):
             changed[name] = message[other]
-    if row.thinking_due and changed.get("tool_calls") and not changed.get("reasoning_content"):
+    if due and changed.get("tool_calls") and not changed.get("reasoning_content"):
         changed["reasoning_content"] = UNTOLD
 
 

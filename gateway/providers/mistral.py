@@ -103,8 +103,6 @@ def _part(part: Mapping[str, Any]) -> Mapping[str, Any]:
             return {"type": "file", "file_id": file.get("file_id")}
         named = {"document_name": file["filename"]} if file.get("filename") else {}
         return {"type": "document_url", "document_url": file["file_data"], **named}
-    if kind == "input_audio" and isinstance(audio := part.get("input_audio"), dict):
-        return {"type": "input_audio", "input_audio": audio.get("data")}
     if kind == "refusal":
         return {"type": "text", "text": part.get("refusal") or ""}
     return part

@@ -93,6 +93,7 @@ NOT_GOOGLES: Final = frozenset(
         "choices",
         "logprobs",
         "audio_output",
+        "video",
         "file_ids",
         "custom_tools",
         "server_tools:openai",
@@ -124,6 +125,7 @@ OPENAI: Final = (
     Row(
         kind="openai",
         cannot=_words("server_tools:openai server_tools:anthropic server_tools:google video"),
+        keeps=_words("annotations"),
         developer=True,
         adjust=(as_reasoners_take_it,),
         base_url="https://api.openai.com/v1",
@@ -149,7 +151,16 @@ OPENAI: Final = (
 
 #: What has no words among Anthropic's Messages.
 NOT_OF_ANTHROPIC: Final = frozenset(
-    {"choices", "logprobs", "audio", "audio_output", "custom_tools", "server_tools:openai", "server_tools:google"}
+    {
+        "choices",
+        "logprobs",
+        "audio",
+        "audio_output",
+        "video",
+        "custom_tools",
+        "server_tools:openai",
+        "server_tools:google",
+    }
 )
 
 ANTHROPIC: Final = (
@@ -411,7 +422,7 @@ GOOGLE: Final = (
 #: What has no words in Converse.
 NOT_OF_BEDROCK: Final = frozenset(
     """
-    choices logprobs audio audio_output file_ids custom_tools web_search
+    choices logprobs audio audio_output video file_ids custom_tools web_search
     server_tools:anthropic server_tools:openai server_tools:google
     """.split()
 )
@@ -448,6 +459,7 @@ LOCAL: Final = (
         kind="ollama",
         cannot=SERVED | _words("choices logprobs documents"),
         keeps=_words("reasoning"),
+        media_in_results=True,
         efforts=("none", *LEVELS),
         base_url="http://127.0.0.1:11434/v1",
         key_required=False,
@@ -475,7 +487,7 @@ LOCAL: Final = (
         env="GPUSTACK_API_KEY",
         key_required=False,
     ),
-    Row(kind="openai_compatible", key_required=False, keeps=SENT),
+    Row(kind="openai_compatible", key_required=False, keeps=SENT, media_in_results=True),
     Row(
         kind="simulated",
         keeps=SENT,

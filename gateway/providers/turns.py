@@ -210,6 +210,9 @@ def part_of(said: Mapping[str, Any], own: str | None) -> Part | None:
     if kind == "file" and isinstance(inner, dict):
         found = media(inner["file_data"], "messages[].content[].file") if inner.get("file_data") else {}
         return Document(**found, file_id=inner.get("file_id"), name=inner.get("filename"), cache=cache)
+    if kind in ("document_url", "file_url"):
+        url = inner.get("url") if isinstance(inner, dict) else inner
+        return Document(**media(url, f"messages[].content[].{kind}"), name=said.get("document_name"), cache=cache)
     if kind == "input_audio" and isinstance(inner, dict):
         return Audio(str(inner.get("format") or "wav"), str(inner.get("data") or ""), cache)
     if kind == "thinking":

@@ -53,7 +53,7 @@ def asks(*messages: Any, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("kind", "members"),
     [
-        ("openai", {}),
+        ("openai", {"annotations": []}),
         ("azure_openai", {}),
         ("groq", {"reasoning": "hm"}),
         ("deepseek", {"reasoning_content": "hm"}),
@@ -87,9 +87,11 @@ def test_the_other_spelling_of_thinking_is_read_too() -> None:
 def test_where_thinking_is_due_with_calls_a_turn_of_another_model_has_some(kind: str) -> None:
     called = {"role": "assistant", "content": None, "tool_calls": [CALL]}
     said = {"role": "assistant", "content": "hello", "name": "me"}
-    body, _ = rendered(kind, asks(USER, called, {"role": "tool", "tool_call_id": "c1", "content": "ok"}, said))
+    turns = (USER, called, {"role": "tool", "tool_call_id": "c1", "content": "ok"}, said)
+    body, _ = rendered(kind, asks(*turns, thinking={"type": "enabled"}))
     assert body["messages"][1] == {**called, "reasoning_content": " "}
     assert body["messages"][3] == said
+    assert rendered(kind, asks(*turns))[0]["messages"][1] == called, "it does not think"
 
 
 # --- what was wished for ----------------------------------------------------------------------------------------
@@ -106,7 +108,7 @@ def test_hints_for_caches_and_marks_of_errors_are_named_where_they_are_not_under
     assert body == {
         "messages": [
             {"role": "user", "content": [{"type": "text", "text": "x"}]},
-            {"role": "assistant", "content": "so", "tool_calls": [CALL]},
+            {"role": "assistant", "content": "so", "tool_calls": [CALL], "annotations": []},
             {"role": "tool", "tool_call_id": "c1", "content": "done"},
         ],
         "tools": [{"type": "function", "function": {"name": "f"}}],

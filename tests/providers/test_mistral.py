@@ -77,7 +77,7 @@ def test_parts_have_mistrals_names() -> None:
         {"type": "document_url", "document_url": "data:application/pdf;base64,AA", "document_name": "a.pdf"},
         {"type": "document_url", "document_url": "https://x/a.pdf"},
         {"type": "file", "file_id": "f-1"},
-        {"type": "input_audio", "input_audio": "AA"},
+        {"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}},
         content[6],
     ]
 

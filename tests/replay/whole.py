@@ -36,7 +36,19 @@ class Ending(Struct, frozen=True):
 
 
 #: Requests that the gateway itself refuses, since no provider could serve them; the provider had refused them too.
-REFUSED: Final = {"openai-0b76be1453a4": Ending(400, "invalid_request_error", "invalid_value")}
+REFUSED: Final = {
+    "openai-0b76be1453a4": Ending(400, "invalid_request_error", "invalid_value"),
+    **dict.fromkeys(
+        (
+            "openai-3c237124cea8",
+            "openai-4eb9cc7077c8",
+            "openai-98e5bd4d05a4",
+            "openai-a018128193b8",
+            "openai-ba23c4dde7f3",
+        ),
+        Ending(400, "invalid_request_error", "unsupported_request"),
+    ),
+}
 #: A success in name only, as recorded: an error or the end came inside the answer.
 BROKEN: Final = {
     "groq-f4163b485db1": Ending(400, "invalid_request_error", "tool_use_failed", passes=True),
@@ -106,11 +118,18 @@ def request_faults(recorded: Recording, asked: list[Asked]) -> Iterator[str]:
 
 
 def rendered(recorded: Recording) -> dict[str, Any]:
-    """The recorded request, but for what its row lists."""
+    """The recorded request, but for what its row lists, and with how hard to think in the provider's words."""
     row = row_of(recorded.provider)
     names = dict(row.rename)
     fields = {names.get(name, name): value for name, value in request_of(recorded).items() if name not in row.drop}
     fields["model"] = model_of(recorded)
+    if row.effort.startswith("toggle") and fields.get("reasoning_effort"):
+        fields["thinking"] = {"type": "enabled", **(fields.get("thinking") or {})}
+        if row.effort == "toggle":
+            del fields["reasoning_effort"]
+    for message in fields["messages"]:
+        if message.get("tool_calls") == []:
+            del message["tool_calls"]
     if not row.include_usage:
         fields.pop("stream_options", None)
     elif fields.get("stream"):
