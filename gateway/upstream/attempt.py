@@ -225,20 +225,22 @@ class Trial:
         much as all else that is done with it. The first piece that is not; None when the body ended or broke off.
         """
         odd: Piece | None = None
+        timeouts = current.target.deployment.account.timeouts
 
         def take(data: bytes) -> bool:
             nonlocal odd
             piece = feed.feed(data)
             plain = piece.content and not piece.done and piece.failure is None and not feed.complete
             if plain and (delivery is None or delivery.push(piece.data, feed.dialect)):
+                current.content_by = self._clock() + timeouts.no_content
                 return True
             odd = piece
             return False
 
-        timeouts = current.target.deployment.account.timeouts
-        silence = min(timeouts.stall, timeouts.no_content)
-        await response.flow(take, silence, self._left(current, self._clock()))
-        current.content_by = self._clock() + timeouts.no_content
+        now = self._clock()
+        within = min(self._left(current, now), current.content_by - now)
+        if within > 0:
+            await response.flow(take, min(timeouts.stall, timeouts.no_content), within)
         return odd
 
     def _patience(self, feed: Feed, current: Current, now: float) -> float:
