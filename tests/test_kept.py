@@ -267,6 +267,8 @@ async def test_a_long_conversation_is_asked_for_at_once() -> None:
     asked: list[int] = []
 
     class Counting(Memory):
+        blank = False
+
         async def recall(self, caller: str, keys: Any) -> Any:
             asked.append(len(keys))
             return await super().recall(caller, keys)

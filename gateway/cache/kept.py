@@ -39,6 +39,11 @@ class Store(Protocol):
         """Keep a caller's values by key."""
         ...
 
+    @property
+    def blank(self) -> bool:
+        """Whether nothing is kept of anybody, so that nobody need ask."""
+        ...
+
     async def recall(self, caller: str, keys: Sequence[str]) -> Mapping[str, bytes]:
         """What is kept of them."""
         ...
@@ -56,7 +61,7 @@ def keep(store: Store, caller: Caller, call: Call, kept: Kept) -> None:
 async def restore(store: Store, caller: Caller, call: Call, dialects: Set[str]) -> Call:
     """The call with what was kept of its earlier turns, as far as protocols of these dialects read it."""
     messages: list[Message] = call.fields["messages"]
-    spoken = _candidates(messages)
+    spoken = _candidates(messages) if not store.blank else ()
     if not spoken:
         return call
     beginning = _beginning(call)

@@ -81,6 +81,11 @@ class Redis(View):
         self._refused: str | None = None
         self._refused_at = 0.0
 
+    @property
+    def blank(self) -> bool:
+        """Never: another replica may remember something."""
+        return False
+
     def __repr__(self) -> str:
         health = self.health()
         how = "up" if health.up else f"not answering: {health.error}"

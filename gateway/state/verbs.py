@@ -125,6 +125,11 @@ class State(Protocol):
         """
         ...
 
+    @property
+    def blank(self) -> bool:
+        """Whether nothing is remembered of anybody, as far as can be known without waiting."""
+        ...
+
     async def recall(self, caller: str, keys: Sequence[str]) -> Mapping[str, bytes]:
         """What is remembered of these. Waits for other replicas only for what is not known here, 50 ms at most."""
         ...

@@ -61,6 +61,11 @@ class View:
         """See State.remember."""
         self.remembered.remember(caller, values)
 
+    @property
+    def blank(self) -> bool:
+        """See State.blank."""
+        return not self.remembered
+
     async def recall(self, caller: str, keys: Sequence[str]) -> Mapping[str, bytes]:
         """See State.recall."""
         found, missing = self._known_here(caller, keys)

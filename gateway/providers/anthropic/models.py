@@ -7,6 +7,7 @@ outputs and migration. A deployment's own facts come first: this stands in where
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, Literal
 
 from gateway.types import Deployment
@@ -95,7 +96,12 @@ class Family:
 
 def family_of(deployment: Deployment) -> Family:
     """The family of a deployment's model."""
-    name = deployment.model.lower()
+    return _family(deployment.model)
+
+
+@lru_cache(1024)
+def _family(model: str) -> Family:
+    name = model.lower()
     line = next((line for line in LINES if line in name), "")
     found = NEW.search(name) or OLD.search(name)
     if found is None:
