@@ -21,16 +21,20 @@ __all__ = ["fit"]
 
 Message = Mapping[str, Any]
 
-#: Members of messages and tool calls that we, or another provider, wrote into an earlier answer.
+#: Members of messages and tool calls that we, another provider, or OpenAI's SDK wrote into an earlier answer.
 OURS: Final = frozenset(
     """
     reasoning_content reasoning reasoning_details thinking_blocks extra_content annotations images content_parts
-    native_annotations
+    native_annotations parsed index
     """.split()
 )
+#: What the SDK writes into the function of a call.
+PARSED: Final = "parsed_arguments"
 #: Members of messages, parts and tools that a client of another dialect wished for.
 WISHED: Final = frozenset({"cache_control", "is_error"})
 BEYOND: Final = OURS | WISHED
+#: Those of them that stand on parts, tools and tool calls.
+MARKS: Final = frozenset({"cache_control", "extra_content", "index"})
 #: Members of the request itself that are looked at here.
 TOP: Final = frozenset({"top_k", "thinking", "reasoning_effort", "cache_control"})
 #: Parts that every provider takes in the result of a tool.
@@ -84,8 +88,12 @@ def _is_plain(message: Message, due: bool) -> bool:
     if due or "content" not in message or type(message["content"]) is list:
         return False
     calls = message.get("tool_calls") or ()
-    odd = [call for call in calls if len(call) != 3 or "extra_content" in call or "cache_control" in call]
-    return bool(calls) and not odd
+    return bool(calls) and not any([_is_odd(call) for call in calls])
+
+
+def _is_odd(call: Mapping[str, Any]) -> bool:
+    """Whether a tool call has more than OpenAI describes."""
+    return len(call) != 3 or not MARKS.isdisjoint(call) or PARSED in (call.get("function") or ())
 
 
 def _message(message: Message, row: Row, due: bool, dropped: set[str]) -> Message:
@@ -98,7 +106,7 @@ def _message(message: Message, row: Row, due: bool, dropped: set[str]) -> Messag
     if message["role"] == "assistant":
         _thought(message, changed, row, due)
         if calls := changed.get("tool_calls"):
-            changed["tool_calls"] = _without(calls, row, dropped)
+            changed["tool_calls"] = _without([_called(call) for call in calls], row, dropped)
     return changed
 
 
@@ -132,6 +140,14 @@ def _thought(message: Message, changed: dict[str, Any], row: Row, due: bool) -> 
         changed["reasoning_content"] = UNTOLD
 
 
+def _called(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A call without what the SDK has read out of its arguments."""
+    function = call.get("function")
+    if not isinstance(function, dict) or PARSED not in function:
+        return call
+    return {**call, "function": {name: value for name, value in function.items() if name != PARSED}}
+
+
 def _part(part: Mapping[str, Any]) -> Mapping[str, Any]:
     """A document that is plain text is a text: few providers take it otherwise."""
     file = part.get("file")
@@ -149,7 +165,7 @@ def _part(part: Mapping[str, Any]) -> Mapping[str, Any]:
 def _without(items: Sequence[Mapping[str, Any]], row: Row, dropped: set[str]) -> Sequence[Mapping[str, Any]]:
     """Parts, tools or tool calls without what the provider does not know; themselves where there is nothing of it."""
     for item in items:
-        if "cache_control" in item or "extra_content" in item:
+        if not MARKS.isdisjoint(item):
             return [{k: v for k, v in item.items() if _stays(k, v, row, dropped)} for item in items]
     return items
 
