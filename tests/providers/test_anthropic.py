@@ -743,6 +743,27 @@ def test_only_what_the_gateway_put_into_a_conversation_is_taken_out_again() -> N
     ]
 
 
+def test_a_native_request_does_not_think_by_a_budget_amid_calls_that_another_provider_made() -> None:
+    use = {"type": "tool_use", "id": "call_1", "name": "f", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "call_1", "content": "x"}
+    signed = {"type": "thinking", "thinking": "x", "signature": "s"}
+    clearing = {"type": "clear_thinking_20251015", "keep": "all"}
+    edits = {"edits": [clearing, {"type": "clear_tool_uses_20250919"}]}
+    budget = {"type": "enabled", "budget_tokens": 2048}
+
+    def sent(thinking: object, *last: object, **more: object) -> tuple[dict[str, Any], tuple[str, ...]]:
+        messages = [*HI, {"role": "assistant", "content": list(last)}, {"role": "user", "content": [result]}]
+        made = MESSAGES.render(native({"messages": messages, "thinking": thinking, **more}), target())
+        return json.loads(made.body), made.dropped
+
+    body, dropped = sent(budget, use, context_management=edits)
+    assert ("thinking" in body, body["context_management"]["edits"]) == (False, edits["edits"][1:])
+    assert dropped == ("thinking", "context_management")
+    for thinking, last in ((budget, (signed, use)), ({"type": "adaptive"}, (use,))):
+        body, dropped = sent(thinking, *last, context_management=edits)
+        assert (body["thinking"], body["context_management"], dropped) == (thinking, edits, ())
+
+
 def test_native_answers_and_streams_go_through_byte_for_byte_and_are_counted() -> None:
     call = native({"messages": HI, "stream": True})
     body = json.dumps(message([{"type": "text", "text": "hello"}]), indent=1).encode()

@@ -6,13 +6,13 @@ Read next: ../turns.py, which has made the turns; request.py, which puts the res
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
 from gateway.errors import CannotSay
 from gateway.providers.turns import Audio, Called, Document, Image, Own, Part, Result, Text, Turn, says_the_same
 
-__all__ = ["UPLOADED", "id_of", "is_ours", "messages_of", "system_of", "thinks"]
+__all__ = ["THINKING", "UPLOADED", "begins", "id_of", "is_ours", "messages_of", "system_of"]
 
 Block = dict[str, Any]
 
@@ -103,9 +103,10 @@ def marked(blocks: list[Block], turn: Turn) -> list[Block]:
     return blocks
 
 
-def thinks(message: Mapping[str, Any]) -> bool:
-    """Whether a message begins with thinking."""
-    return message["content"][0].get("type") in THINKING
+def begins(message: Mapping[str, Any], kinds: Container[str]) -> bool:
+    """Whether a message begins with a block of one of these types."""
+    content = message["content"]
+    return isinstance(content, list) and bool(content) and content[0].get("type") in kinds
 
 
 def blocks_of(part: Part) -> list[Block]:

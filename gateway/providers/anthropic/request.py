@@ -5,14 +5,14 @@ Read next: messages.py, tools.py and thinking.py, its parts; reading.py, for wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from gateway.errors import CannotSay
 from gateway.providers import turns, wishes
-from gateway.providers.anthropic.messages import UPLOADED, is_ours, messages_of, system_of, thinks
+from gateway.providers.anthropic.messages import THINKING, UPLOADED, begins, is_ours, messages_of, system_of
 from gateway.providers.anthropic.models import Family, family_of
 from gateway.providers.anthropic.schema import closed
 from gateway.providers.anthropic.thinking import Thought, thought_of
@@ -35,6 +35,8 @@ MAX_NAME: Final = 256
 MAX_MARKS: Final = 4
 #: The least that is left for an answer nobody has limited: pictures make requests look longer than they are.
 MIN_ROOM: Final = 8192
+#: How the edits of a context begin that clear thinking, and that are refused where there is none.
+CLEARING: Final = "clear_thinking"
 FILES: Final = (b"anthropic-beta", b"files-api-2025-04-14")
 
 #: Members of the canonical request that are said, or that say nothing to a provider.
@@ -103,13 +105,34 @@ def request(call: Call, deployment: Deployment, *, stream: bool) -> Rendered:
 
 
 def native(said: Native, deployment: Deployment, *, stream: bool) -> Rendered:
-    """The client's own Messages request, without what only this gateway has put into the conversation."""
+    """The client's own Messages request, without what only this gateway has put into the conversation.
+
+    It does not think by a budget amid a turn that another provider has begun: Anthropic refuses to, without its own
+    thinking before the calls.
+    """
     fields: Body = {**said.fields, "model": deployment.model}
     if bool(fields.get("stream")) is not stream:
         fields["stream"] = stream
+    dropped: tuple[str, ...] = ()
     if isinstance(messages := fields.get("messages"), list):
         fields["messages"] = [kept for message in messages if (kept := without_ours(message)) is not None]
-    return Rendered(msgspec.json.encode(fields), (), said.headers)
+        thinking = fields.get("thinking")
+        if isinstance(thinking, dict) and thinking.get("type") == "enabled" and is_unsigned(fields["messages"]):
+            dropped = ("thinking", *unthink(fields))
+    return Rendered(msgspec.json.encode(fields), dropped, said.headers)
+
+
+def unthink(fields: Body) -> Iterator[str]:
+    """Take thinking out, and the edits of the context that only go with it. Their names."""
+    del fields["thinking"]
+    management = fields.get("context_management")
+    edits = management.get("edits") if isinstance(management, dict) else None
+    if not isinstance(management, dict) or not isinstance(edits, list):
+        return
+    kept = [edit for edit in edits if not (isinstance(edit, dict) and str(edit.get("type")).startswith(CLEARING))]
+    if len(kept) < len(edits):
+        fields["context_management"] = {**management, "edits": kept}
+        yield "context_management"
 
 
 def without_ours(message: Any) -> Any:
@@ -207,8 +230,9 @@ def shown(thought: Thought, fields: Mapping[str, Any]) -> Body | None:
 def is_unsigned(messages: list[Body]) -> bool:
     """Whether the model is amid its turn (using tools, or going on), and that turn does not begin with its thinking."""
     last = next((message for message in reversed(messages) if message["role"] == "assistant"), None)
-    amid = messages[-1] is last or messages[-1]["content"][0].get("type") == "tool_result"
-    return amid and last is not None and not thinks(last)
+    if last is None or begins(last, THINKING):
+        return False
+    return messages[-1] is last or begins(messages[-1], ("tool_result",))
 
 
 def fitting(schema: Mapping[str, Any]) -> str:
