@@ -88,7 +88,7 @@ def _is_plain(message: Message, due: bool) -> bool:
     if due or "content" not in message or type(message["content"]) is list:
         return False
     calls = message.get("tool_calls") or ()
-    return bool(calls) and not any([_is_odd(call) for call in calls])
+    return bool(calls) and not any(map(_is_odd, calls))
 
 
 def _is_odd(call: Mapping[str, Any]) -> bool:

@@ -79,10 +79,10 @@ def test_what_we_said_comes_back_only_to_who_understands_it_and_nobody_is_told(
 
 @pytest.mark.parametrize("kind", ["openai", "groq", "openai_compatible"])
 def test_what_openais_sdk_has_written_into_a_message_stays_here(kind: str) -> None:
-    function = {**CALL["function"], "parsed_arguments": {}}  # type: ignore[dict-item]
-    for call in ({**CALL, "index": 0}, {**CALL, "function": function}, {**CALL, "function": function, "index": 0}):
+    function: dict[str, Any] = {"name": "f", "arguments": "{}", "parsed_arguments": {}}
+    for odd in ({**CALL, "index": 0}, {**CALL, "function": function}, {**CALL, "function": function, "index": 0}):
         for parsed in ({}, {"parsed": {"a": 1}}):
-            turn = {"role": "assistant", "content": "so", "tool_calls": [call], **parsed}
+            turn = {"role": "assistant", "content": "so", "tool_calls": [odd], **parsed}
             body, dropped = rendered(kind, asks(USER, turn))
             assert body["messages"] == [USER, {"role": "assistant", "content": "so", "tool_calls": [CALL]}]
             assert dropped == ()
