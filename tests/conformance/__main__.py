@@ -1,7 +1,7 @@
 """`python -m tests.conformance FOLDER [JUDGE …]`: asks outside judges; ends with 1 when one of them is not content.
 
-Read next: checks.py, own_tests.py, verdicts.py, translation.py and requests.py, the judges. FOLDER keeps what was
-installed for the next time.
+Read next: checks.py, own_tests.py, verdicts.py, translation.py, requests.py and pairs.py, the judges. FOLDER keeps what
+was installed for the next time.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 
 from tests.conformance import requests, translation
 from tests.conformance.own_tests import judge
+from tests.conformance.pairs import pairs
 from tests.conformance.running import ROOT, gateway, steady
 from tests.conformance.stage import ENVIRON, stage
 from tests.conformance.verdicts import verdicts
@@ -99,6 +100,7 @@ JUDGES: Final[Mapping[str, Callable[[Path, Tally], Awaitable[None]]]] = {
     "openai": sdks,
     "llmock": provider,
     "translation": translated,
+    "pairs": pairs,
 }
 
 
