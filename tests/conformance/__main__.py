@@ -1,7 +1,7 @@
 """`python -m tests.conformance FOLDER [JUDGE …]`: asks outside judges; ends with 1 when one of them is not content.
 
-Read next: checks.py, own_tests.py, verdicts.py, translation.py, requests.py and pairs.py, the judges. FOLDER keeps what
-was installed for the next time.
+Read next: checks.py, own_tests.py, verdicts.py, translation.py, requests.py, pairs.py and clients.py, the judges. FOLDER
+keeps what was installed for the next time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.conformance import requests, translation
+from tests.conformance import clients, requests, translation
 from tests.conformance.own_tests import judge
 from tests.conformance.pairs import pairs
 from tests.conformance.running import ROOT, gateway, steady
@@ -96,11 +96,21 @@ async def translated(folder: Path, tally: Tally) -> None:
             print(f"        … and {len(one.wrong) - SHOWN} more", flush=True)
 
 
+async def others(folder: Path, tally: Tally) -> None:
+    """Clients that others wrote, before aimock in every protocol."""
+    try:
+        async for word, line in clients.judged(folder):
+            tally.say(word, line) if word in tally.counts else print(f"        {line}", flush=True)
+    except Missing as why:
+        tally.say("skipped", f"clients: {why}")
+
+
 JUDGES: Final[Mapping[str, Callable[[Path, Tally], Awaitable[None]]]] = {
     "openai": sdks,
     "llmock": provider,
     "translation": translated,
     "pairs": pairs,
+    "clients": others,
 }
 
 

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-__all__ = ["ROOT", "gateway", "llmock", "steady"]
+__all__ = ["ROOT", "gateway", "free_port", "llmock", "served", "steady"]
 
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE_S: Final = 30
@@ -60,10 +60,10 @@ async def llmock(command: Path, *options: str) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def served(port: int, health: str, *command: str) -> AsyncIterator[str]:
+async def served(port: int, health: str, *command: str, environ: Mapping[str, str] | None = None) -> AsyncIterator[str]:
     """A server in a process of its own, from when it is healthy until the block is left."""
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, env=environ
     )
     try:
         url = f"http://127.0.0.1:{port}"

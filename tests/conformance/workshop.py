@@ -6,16 +6,28 @@ Read next: running.py, which starts servers.
 from __future__ import annotations
 
 import asyncio
+import platform
 import shutil
 import sys
 import tarfile
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-__all__ = ["Missing", "Sdk", "fetch_llmock", "fetch_oracle", "fetch_sdk", "fetch_steady"]
+__all__ = [
+    "Missing",
+    "Sdk",
+    "fetch_aimock",
+    "fetch_claude",
+    "fetch_llmock",
+    "fetch_oracle",
+    "fetch_python",
+    "fetch_sdk",
+    "fetch_steady",
+]
 
 TOOLS: Final = (
     "pytest==9.2.0",
@@ -25,6 +37,8 @@ TOOLS: Final = (
     "rich==15.0.0",
 )
 STEADY: Final = "@stdy/cli@0.22.2"
+AIMOCK: Final = "@copilotkit/aimock@1.43.0"
+CLAUDE: Final = "@anthropic-ai/claude-code@2.1.332"
 LLMOCK: Final = "llmock==0.2.2"
 #: The SDKs of the providers whose words we translate, in one environment.
 ORACLE: Final = (
@@ -75,6 +89,33 @@ async def fetch_steady(into: Path) -> Path:
     return command
 
 
+async def fetch_aimock(into: Path) -> Path:
+    """Install the provider of many protocols. Raises Missing when npm cannot."""
+    return await fetch_node(AIMOCK, into / "aimock", "@copilotkit/aimock/dist/cli.js")
+
+
+async def fetch_claude(into: Path) -> Path:
+    """Install Claude Code, whose program is in a package for each kind of machine. Raises Missing when npm cannot."""
+    arch = {"x86_64": "x64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), platform.machine())
+    program = f"@anthropic-ai/claude-code-{sys.platform}-{arch}/claude"
+    return await fetch_node(CLAUDE, into / "claude-code", program)
+
+
+async def fetch_node(package: str, place: Path, program: str) -> Path:
+    """Install a package of npm's, none of whose scripts is run, and give a file of it. Raises Missing."""
+    installed = place / package.replace("/", "+")
+    command = installed / "node_modules" / program
+    if not command.exists():
+        if shutil.which("npm") is None:
+            raise Missing(f"there is no npm to install {package} with")
+        installed.mkdir(parents=True, exist_ok=True)
+        quiet = ("--silent", "--ignore-scripts", "--no-audit", "--no-fund")
+        await run("npm", "install", *quiet, f"--prefix={installed}", package)
+    if not command.exists():
+        raise Missing(f"{package} has no {program}")
+    return command
+
+
 async def fetch_llmock(into: Path) -> Path:
     """Install the provider that judges its client. Raises Missing when pip cannot."""
     place = into / LLMOCK
@@ -87,11 +128,16 @@ async def fetch_llmock(into: Path) -> Path:
 
 async def fetch_oracle(into: Path) -> Path:
     """Install the providers' SDKs; gives the python that has them. Raises Missing when pip cannot."""
-    place = into / f"oracle-{sha256(' '.join(ORACLE).encode()).hexdigest()[:8]}"
+    return await fetch_python(ORACLE, into, "oracle")
+
+
+async def fetch_python(packages: Sequence[str], into: Path, name: str = "client") -> Path:
+    """Install packages in an environment of their own; gives its python. Raises Missing when pip cannot."""
+    place = into / f"{name}-{sha256(' '.join(packages).encode()).hexdigest()[:8]}"
     python, complete = place / "bin" / "python", place / "complete"
     if not complete.exists():
         await run(sys.executable, "-m", "venv", str(place))
-        await run(str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *ORACLE)
+        await run(str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *packages)
         complete.touch()
     return python
 
