@@ -108,7 +108,8 @@ def stopped(
     finish: str | None, native: str | None, sequence: str | None, *, called: bool, refused: bool
 ) -> tuple[str, str | None]:
     """Why an answer stopped, and at which sequence."""
-    if native in REASONS:
+    # Whether a tool is wanted is told by the calls: one that the gateway forced to get an answer is none.
+    if native in REASONS and native not in ("end_turn", "tool_use"):
         return native, sequence
     if sequence is not None:
         return "stop_sequence", sequence

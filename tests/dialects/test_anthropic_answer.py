@@ -148,6 +148,7 @@ def test_a_picture_that_was_made_is_in_the_text() -> None:
         ({"content": "x"}, "length", {}, ("max_tokens", None)),
         ({"content": "x"}, "stop", {"stop_sequence": "END"}, ("stop_sequence", "END")),
         ({"content": "x"}, "stop", {"native_finish_reason": "pause_turn"}, ("pause_turn", None)),
+        ({"content": "{}"}, "stop", {"native_finish_reason": "tool_use"}, ("end_turn", None)),
         ({"content": "x"}, "length", {"native_finish_reason": "MAX_TOKENS"}, ("max_tokens", None)),
         ({"tool_calls": [call("t", "f", "{}")]}, "stop", {}, ("tool_use", None)),
         ({"refusal": "No."}, "stop", {}, ("refusal", None)),
