@@ -1,7 +1,7 @@
 """`python -m tests.conformance FOLDER [JUDGE …]`: asks outside judges; ends with 1 when one of them is not content.
 
-Read next: checks.py, own_tests.py, verdicts.py, translation.py, requests.py, pairs.py and clients.py, the judges. FOLDER
-keeps what was installed for the next time.
+Read next: checks.py, own_tests.py, verdicts.py, translation.py, requests.py, pairs.py and clients.py, the judges.
+FOLDER keeps what was installed for the next time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""aimock as the provider: one port that speaks every protocol, answers by the words of the request, and keeps a journal.
+"""aimock as the provider: one port for every protocol, which answers by the words of the request and keeps a journal.
 
 Read next: clients.py, which puts the gateway before it; client_base.py, what a client finds here.
 
@@ -183,7 +183,8 @@ def config_for(upstream: str) -> str:
     lines = [
         "providers:",
         *(
-            f"  {name}: {{kind: {kind}, base_url: '{upstream}{path}', api_key: '${{PROVIDER_KEY}}', allow_private: true}}"
+            f"  {name}: {{kind: {kind}, allow_private: true, api_key: '${{PROVIDER_KEY}}',"
+            f" base_url: '{upstream}{path}'}}"
             for name, (kind, path, _) in ACCOUNTS.items()
         ),
         "deployments:",

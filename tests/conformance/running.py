@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-__all__ = ["ROOT", "gateway", "free_port", "llmock", "served", "steady"]
+__all__ = ["ROOT", "free_port", "gateway", "llmock", "served", "steady"]
 
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE_S: Final = 30
