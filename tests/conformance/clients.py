@@ -12,9 +12,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from tests.conformance import claude_code
 from tests.conformance.aimock import PROVIDER_KEY, Aimock, aimock, config_for
 from tests.conformance.running import ROOT, gateway
-from tests.conformance.workshop import Missing, fetch_aimock, fetch_python
+from tests.conformance.workshop import Missing, fetch_aimock, fetch_claude, fetch_python
 
 __all__ = ["CLIENTS", "Client", "judged"]
 
@@ -58,6 +59,11 @@ async def judged(folder: Path) -> AsyncIterator[tuple[str, str]]:
                 continue
             async for line in of_client(client, python, url, upstream):
                 yield line
+        try:
+            async for line in claude_code.judged(await fetch_claude(folder), url, upstream):
+                yield line
+        except Missing as why:
+            yield "skipped", f"Claude Code: {why}"
 
 
 async def of_client(client: Client, python: Path, url: str, upstream: Aimock) -> AsyncIterator[tuple[str, str]]:

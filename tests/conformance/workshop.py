@@ -18,6 +18,7 @@ from typing import Final
 from msgspec import Struct
 
 __all__ = [
+    "CLAUDE",
     "Missing",
     "Sdk",
     "fetch_aimock",
