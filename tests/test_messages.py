@@ -165,6 +165,22 @@ async def test_a_header_for_features_that_are_not_released_must_be_names() -> No
             ).status_code == status
 
 
+async def test_a_thread_is_refused_and_the_sdk_sends_the_whole_conversation_instead() -> None:
+    @anthropic.beta_async_tool(name="look", description="Looks.", input_schema=TOOL["input_schema"])
+    async def look(**_: Any) -> str:
+        return "blue"
+
+    async with against() as (gateway, provider), sdk(gateway) as client:
+        with pytest.raises(anthropic.BadRequestError) as caught:
+            await client.beta.messages.create(**ASK, thread={"type": "create"})
+        message = await client.beta.messages.tool_runner(**ASK, tools=[look]).until_done()
+    error: Any = caught.value.body
+    assert error["error"]["details"] == {"error_code": "thread_unsupported_request"}
+    assert [block.type for block in message.content] == ["text"]
+    roles = [[one["role"] for one in request.fields["messages"]] for request in provider.requests]
+    assert roles == [["user"], ["user", "assistant", "tool"]]
+
+
 async def test_tokens_are_estimated_where_nobody_counts_them() -> None:
     async with against() as (gateway, provider), sdk(gateway) as client:
         ask: dict[str, Any] = {"model": "a", "messages": ASK["messages"]}

@@ -16,7 +16,7 @@ from gateway.api.client import Client, Header, Receive, Scope, Send
 from gateway.api.heads import about
 from gateway.dialects.anthropic_answer import message
 from gateway.dialects.anthropic_body import judge, judge_count
-from gateway.dialects.anthropic_errors import PING, envelope, error_event, said_of
+from gateway.dialects.anthropic_errors import PING, details_of, envelope, error_event, said_of
 from gateway.dialects.anthropic_events import Events
 from gateway.dialects.anthropic_request import canonical, native
 from gateway.errors import BadRequest, GatewayError
@@ -97,7 +97,7 @@ class Messages(Client):
         return self._at_once(self._events.feed(data))
 
     def envelope(self, error: GatewayError) -> bytes:
-        return envelope(error.status, said_of(error), self.id)
+        return envelope(error.status, said_of(error), self.id, details_of(error))
 
     def event(self, error: GatewayError) -> bytes:
         return error_event(error.status, said_of(error), self.id)

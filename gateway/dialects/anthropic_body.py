@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from gateway.dialects.judging import MAX_MESSAGES, MAX_MODEL, conform, parsed, why_not
 from gateway.errors import BadRequest
 
-__all__ = ["Block", "blocks_of", "judge", "judge_count"]
+__all__ = ["THREADS", "Block", "blocks_of", "judge", "judge_count"]
 
 Block = Mapping[str, Any]
 Tokens = Annotated[int, Meta(ge=0, le=10_000_000)]
@@ -126,6 +126,9 @@ SOURCES: Final[Mapping[str, Mapping[str, type | tuple[type, ...]]]] = {
     "content": {"content": (str, list)},
     "file": {"file_id": str},
 }
+#: What Anthropic calls a request that its threads cannot serve. Its SDK then sends the whole conversation by itself.
+THREADS: Final = "thread_unsupported_request"
+NO_THREADS: Final = "A conversation may go to another provider at any turn: send all of it, without thread."
 #: Blocks of results hold blocks again, and a document may; none goes deeper.
 DEEPEST: Final = 3
 
@@ -134,7 +137,8 @@ def judge(body: bytes) -> dict[str, Any]:
     """The body as a dict that is safe to decide on and to send on.
 
     Raises BadRequest, naming the member, for what is not JSON, not a Messages request, or out of range; for duplicate
-    keys, for nesting deeper than 64, and for links that the public network does not have.
+    keys, for nesting deeper than 64, and for links that the public network does not have; for a thread, whose earlier
+    turns only one account at Anthropic knows.
     """
     return _judged(body, _Messages)
 
@@ -147,6 +151,8 @@ def judge_count(body: bytes) -> dict[str, Any]:
 def _judged(body: bytes, shape: type[Struct]) -> dict[str, Any]:
     fields = parsed(body)
     conform(fields, shape)
+    if fields.get("thread") is not None:
+        raise BadRequest(NO_THREADS, code=THREADS, param="thread")
     _judge_blocks(fields.get("system"), "system", 0)
     for n, message in enumerate(fields["messages"]):
         _judge_blocks(message["content"], f"messages[{n}].content", 0)

@@ -10,9 +10,10 @@ from typing import Final
 
 import msgspec
 
+from gateway.dialects.anthropic_body import THREADS
 from gateway.errors import GatewayError
 
-__all__ = ["PING", "envelope", "error_event", "said_of"]
+__all__ = ["PING", "details_of", "envelope", "error_event", "said_of"]
 
 TYPES: Final[Mapping[int, str]] = {
     400: "invalid_request_error",
@@ -32,15 +33,26 @@ TOO_LONG: Final = "prompt is too long"
 PING: Final = b'event: ping\ndata: {"type":"ping"}\n\n'
 
 
-def envelope(status: int, message: str, request_id: str | None) -> bytes:
-    """``{"type": "error", "error": {"type", "message"}, "request_id"}`` as bytes; the id null where there is none."""
+def envelope(status: int, message: str, request_id: str | None, details: Mapping[str, str] | None = None) -> bytes:
+    """``{"type": "error", "error": {"type", "message"}, "request_id"}`` as bytes; the id null where there is none.
+
+    ``details`` stand in the error where there are any.
+    """
     kind = TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
-    return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id})
+    error: dict[str, object] = {"type": kind, "message": message}
+    if details is not None:
+        error["details"] = details
+    return msgspec.json.encode({"type": "error", "error": error, "request_id": request_id})
 
 
 def error_event(status: int, message: str, request_id: str) -> bytes:
     """The same within a stream."""
     return b"event: error\ndata: " + envelope(status, message, request_id) + b"\n\n"
+
+
+def details_of(error: GatewayError) -> Mapping[str, str] | None:
+    """What Anthropic's SDKs act on beside the status."""
+    return {"error_code": error.code} if error.code == THREADS else None
 
 
 def said_of(error: GatewayError) -> str:

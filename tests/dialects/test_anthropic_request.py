@@ -78,6 +78,8 @@ PLACE = "messages[0].content[0]"
         ({"tool_choice": {"type": "tool"}}, MISSING, "tool_choice.name"),
         ({"tool_choice": "auto"}, "invalid_value", "tool_choice"),
         ({"extra_headers": {}}, "invalid_request", "extra_headers"),
+        ({"thread": {"type": "create"}}, "thread_unsupported_request", "thread"),
+        ({"thread": {"type": "continue", "previous_message_id": "msg_1"}}, "thread_unsupported_request", "thread"),
         ({"mcp_servers": [{"name": "m", "url": "http://10.0.0.1/"}]}, "invalid_url", "mcp_servers[0].url"),
     ],
 )
