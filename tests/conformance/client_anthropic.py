@@ -31,6 +31,8 @@ CACHED: Final[Any] = {"cache_control": {"type": "ephemeral"}}
 THINKING: Final[Any] = {"type": "enabled", "budget_tokens": 1024}
 #: Those whose models think here.
 THINKERS: Final = ("openai", "anthropic", "gemini", "bedrock")
+#: A document, as far as anybody looks.
+PDF: Final = "JVBERi0xLjQKJSBhIGRvY3VtZW50IG9mIG5vIHBhZ2VzCg=="
 
 
 class Place(BaseModel):
@@ -220,6 +222,50 @@ def a_picture_arrives(ask: Ask) -> None:
     with client(ask) as at:
         assert text(at.messages.create(**request)) == "A pixel."
     ask.holds_picture()
+
+
+@promise(of=[name for name in PROTOCOLS if name != "mistral"])
+def a_document_arrives(ask: Ask) -> None:
+    source = {"type": "base64", "media_type": "application/pdf", "data": PDF}
+    content = [{"type": "document", "title": "A", "source": source}, {"type": "text", "text": ask.words("Say hello")}]
+    request: Any = {"model": ask.model, "max_tokens": 99, "messages": [{"role": "user", "content": content}]}
+    with client(ask) as at:
+        assert text(at.messages.create(**request)) == SAID
+    (one,) = ask.wire()
+    assert PDF in one["body"], one["body"][:300]
+
+
+@promise()
+def the_sdk_runs_tools_until_it_has_an_answer(ask: Ask) -> None:
+    seen: list[Any] = []
+
+    @anthropic.beta_tool(name="weather", description="The weather.", input_schema=CITY)
+    def weather(**arguments: Any) -> str:
+        seen.append(arguments)
+        return "blau"
+
+    with client(ask) as at:
+        runner: Any = at.beta.messages.tool_runner(**said(ask, "weather in Berlin", tools=[weather]))
+        assert text(runner.until_done()) == "It is sunny in Berlin."
+    assert seen == [WEATHER_ARGUMENTS]
+    ask.holds_results(["weather"], ["blau"])
+
+
+@promise()
+def a_named_tool_is_the_one_that_may_be_called(ask: Ask) -> None:
+    choice = {"type": "tool", "name": "clock", "disable_parallel_tool_use": True}
+    with client(ask) as at:
+        answer = at.messages.create(**said(ask, "What time is it", tools=[WEATHER, CLOCK], tool_choice=choice))
+    assert ([call.name for call in calls(answer)], answer.stop_reason) == (["clock"], "tool_use")
+
+
+@promise()
+def a_probe_is_answered_with_no_failure(ask: Ask) -> None:
+    """Claude Code opens a connection with HEAD before it asks."""
+    with client(ask) as at:
+        for path in ("/", "/v1/messages", "/v1/models", "/api/hello"):
+            answer = at._client.head(path)
+            assert 400 <= answer.status_code < 500 or answer.status_code == 200, answer
 
 
 @promise()

@@ -14,7 +14,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
-from tests.conformance.client_base import KEY, PIXEL, SAID, SYSTEM, WEATHER_ARGUMENTS, Ask, judge, promise
+from tests.conformance.client_base import KEY, PIXEL, SAID, SYSTEM, WEATHER_ARGUMENTS, Ask, judge, promise, raised
 
 
 class Place(BaseModel):
@@ -34,10 +34,12 @@ class Detail(BaseModel):
 PARIS: Final = Place(city="Paris", degrees=21)
 
 
-@tool
-def weather(city: str, days: int = 1, detail: Detail | None = None) -> str:
+def look(city: str, days: int = 1, detail: Detail | None = None) -> str:
     """The weather."""
     return f"blau in {city}, {days}, {detail}"
+
+
+weather: Final[Any] = tool("weather")(look)
 
 
 def models(ask: Ask, **more: Any) -> list[Any]:
@@ -141,12 +143,9 @@ def a_picture_arrives(ask: Ask) -> None:
 @promise()
 def a_refusal_is_of_the_class_that_is_caught(ask: Ask) -> None:
     for model in models(ask):
-        try:
-            model.invoke(turns(ask, "Break the rules"))
-        except (openai.BadRequestError, anthropic.BadRequestError) as error:
-            assert error.status_code == 400
-        else:
-            raise AssertionError("nothing was raised")
+        kind = anthropic.BadRequestError if isinstance(model, ChatAnthropic) else openai.BadRequestError
+        error = raised(kind, lambda m=model: m.invoke(turns(ask, "Break the rules")))  # type: ignore[misc]
+        assert error.status_code == 400
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ from tests.conformance.client_base import (
 PLAIN: Final[Any] = {"max_retries": 0, "timeout": 20}
 WEATHER: Final[Any] = {"type": "function", "function": {"name": "weather", "parameters": CITY}}
 CLOCK: Final[Any] = {"type": "function", "function": {"name": "clock", "description": "The time."}}
+#: A document, as far as anybody looks.
+PDF: Final = "JVBERi0xLjQKJSBhIGRvY3VtZW50IG9mIG5vIHBhZ2VzCg=="
 
 
 class Place(BaseModel):
@@ -51,6 +53,10 @@ def put_together(chunks: list[Any]) -> tuple[str, list[str]]:
     return "".join(one.delta.content or "" for one in choices), [
         one.finish_reason for one in choices if one.finish_reason
     ]
+
+
+def calls_of(choice: Any) -> list[Any]:
+    return list(choice.message.tool_calls or [])
 
 
 @promise()
@@ -113,7 +119,7 @@ def a_tool_is_called_and_its_result_comes_back(ask: Ask) -> None:
         messages = turns(ask, "weather in Berlin", {"role": "system", "content": SYSTEM})
         first = at.chat.completions.create(model=ask.model, messages=messages, tools=[WEATHER]).choices[0]
         assert first.finish_reason == "tool_calls"
-        (call,) = first.message.tool_calls or []
+        (call,) = calls_of(first)
         assert (call.type, call.function.name) == ("function", "weather")
         assert json.loads(call.function.arguments) == WEATHER_ARGUMENTS
         result: Any = {"role": "tool", "tool_call_id": call.id, "content": '{"sky": "blau"}'}
@@ -133,7 +139,7 @@ def a_streamed_tool_call_is_put_together(ask: Ask) -> None:
     ):
         final = stream.get_final_completion().choices[0]
     assert final.finish_reason == "tool_calls"
-    (call,) = final.message.tool_calls or []
+    (call,) = calls_of(final)
     assert json.loads(call.function.arguments) == WEATHER_ARGUMENTS
     assert call.id
 
@@ -146,12 +152,12 @@ def two_tools_are_called_at_once(ask: Ask) -> None:
         with at.chat.completions.stream(model=ask.model, messages=messages, tools=[WEATHER]) as stream:
             streamed = stream.get_final_completion().choices[0]
         for choice in (whole, streamed):
-            calls = choice.message.tool_calls or []
+            calls = calls_of(choice)
             assert [json.loads(call.function.arguments) for call in calls] == [{"city": "Berlin"}, {"city": "Rome"}]
             assert len({call.id for call in calls}) == 2
         results: Any = [
             {"role": "tool", "tool_call_id": call.id, "content": f"{n} degrees"}
-            for n, call in enumerate(whole.message.tool_calls or [])
+            for n, call in enumerate(calls_of(whole))
         ]
         history = [*messages, whole.message, *results]
         last = at.chat.completions.create(model=ask.model, messages=history, tools=[WEATHER]).choices[0]
@@ -167,7 +173,7 @@ def a_tool_without_parameters_is_called(ask: Ask) -> None:
         with at.chat.completions.stream(model=ask.model, messages=messages, tools=[CLOCK]) as stream:
             streamed = stream.get_final_completion().choices[0]
     for choice in (whole, streamed):
-        (call,) = choice.message.tool_calls or []
+        (call,) = calls_of(choice)
         assert (call.function.name, json.loads(call.function.arguments)) == ("clock", {})
 
 
@@ -212,7 +218,7 @@ def what_was_thought_before_a_call_goes_back(ask: Ask) -> None:
     with client(ask) as at:
         extra: Any = {"model": ask.model, "tools": [WEATHER], "reasoning_effort": "low"}
         first = at.chat.completions.create(messages=messages, **extra).choices[0]
-        (call,) = first.message.tool_calls or []
+        (call,) = calls_of(first)
         result: Any = {"role": "tool", "tool_call_id": call.id, "content": "12"}
         # As a client does that knows nothing of what the gateway adds, and as one that sends back what it got.
         bare: Any = {"role": "assistant", "tool_calls": [call.model_dump(include={"id", "type", "function"})]}
@@ -232,6 +238,55 @@ def a_picture_arrives(ask: Ask) -> None:
         answer = at.chat.completions.create(model=ask.model, messages=[{"role": "user", "content": parts}])
     assert answer.choices[0].message.content == "A pixel."
     ask.holds_picture()
+
+
+@promise(of=[name for name in PROTOCOLS if name != "mistral"])
+def a_document_arrives(ask: Ask) -> None:
+    file = {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PDF}"}
+    parts: Any = [{"type": "text", "text": ask.words("Say hello")}, {"type": "file", "file": file}]
+    with client(ask) as at:
+        at.chat.completions.create(model=ask.model, messages=[{"role": "user", "content": parts}])
+    (request,) = ask.wire()
+    assert PDF in request["body"], request["body"][:300]
+    assert "pdf" in request["body"]
+
+
+@promise()
+def a_named_tool_is_the_one_that_may_be_called(ask: Ask) -> None:
+    named: Any = {"type": "function", "function": {"name": "clock"}}
+    with client(ask) as at:
+        answer = at.chat.completions.create(
+            model=ask.model,
+            messages=turns(ask, "What time is it"),
+            tools=[WEATHER, CLOCK],
+            tool_choice=named,
+            parallel_tool_calls=False,
+        )
+    (call,) = calls_of(answer.choices[0])
+    assert (call.function.name, answer.choices[0].finish_reason) in (("clock", "stop"), ("clock", "tool_calls"))
+    (request,) = ask.wire()
+    body = json.loads(request["body"])
+    chosen = body.get("tool_choice") or body.get("toolConfig")
+    assert '"clock"' in json.dumps(chosen), chosen
+
+
+@promise()
+def what_a_protocol_has_no_words_for_is_named(ask: Ask) -> None:
+    with client(ask) as at:
+        raw = at.chat.completions.with_raw_response.create(
+            model=ask.model,
+            messages=turns(ask, "Say hello"),
+            seed=7,
+            user="u",
+            logit_bias={"1": 1},
+            metadata={"a": "b"},
+        )
+    dropped = set((raw.headers.get("x-gateway-dropped") or "").replace(" ", "").split(",")) - {""}
+    (request,) = ask.wire()
+    sent = json.loads(request["body"])
+    words = json.dumps(sent)
+    for member in ("seed", "logit_bias"):
+        assert (member in dropped) != (member in words), (member, dropped, words[:300])
 
 
 @promise()

@@ -15,7 +15,18 @@ from pydantic_ai.profiles.anthropic import anthropic_model_profile
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from tests.conformance.client_base import KEY, PIXEL, SAID, SYSTEM, THOUGHT, WEATHER_ARGUMENTS, Ask, judge, promise
+from tests.conformance.client_base import (
+    KEY,
+    PIXEL,
+    SAID,
+    SYSTEM,
+    THOUGHT,
+    WEATHER_ARGUMENTS,
+    Ask,
+    judge,
+    promise,
+    raised,
+)
 
 
 class Place(BaseModel):
@@ -146,12 +157,9 @@ def a_picture_arrives(ask: Ask) -> None:
 @promise()
 def a_refusal_has_its_status(ask: Ask) -> None:
     for model in models(ask):
-        try:
-            Agent(model).run_sync(ask.words("Break the rules"))
-        except ModelHTTPError as error:
-            assert error.status_code == 400, error
-        else:
-            raise AssertionError("nothing was raised")
+        agent: Any = Agent(model)
+        error = raised(ModelHTTPError, lambda a=agent: a.run_sync(ask.words("Break the rules")))  # type: ignore[misc]
+        assert error.status_code == 400, error
 
 
 if __name__ == "__main__":
