@@ -42,14 +42,17 @@ def _parts(message: Fields) -> Iterator[Fields]:
 
 def _link(part: Fields) -> Link | None:
     url = _url(part)
-    return Link(url, part["type"] == "image_url") if isinstance(url, str) and url[:4].lower() == "http" else None
+    return Link(url, part["type"] == "image_url") if url is not None and url[:4].lower() == "http" else None
 
 
-def _url(part: Fields) -> object:
+def _url(part: Fields) -> str | None:
     inner = part.get(part["type"])
+    url = None
     if part["type"] == "image_url":
-        return inner.get("url") if isinstance(inner, dict) else inner
-    return inner.get("file_data") if part["type"] == "file" and isinstance(inner, dict) else None
+        url = inner.get("url") if isinstance(inner, dict) else inner
+    elif part["type"] == "file" and isinstance(inner, dict):
+        url = inner.get("file_data")
+    return url if isinstance(url, str) else None
 
 
 def _message(message: Fields, data: Mapping[str, str]) -> Fields:
@@ -61,7 +64,7 @@ def _message(message: Fields, data: Mapping[str, str]) -> Fields:
 
 def _part(part: Fields, data: Mapping[str, str]) -> Fields:
     url = _url(part)
-    if not isinstance(url, str) or url not in data:
+    if url is None or url not in data:
         return part
     kind = part["type"]
     if kind == "file":

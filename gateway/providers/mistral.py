@@ -11,6 +11,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
+from gateway.providers.wishes import allowed_in, name_in
 from gateway.types import Deployment
 
 __all__ = ["as_mistral_says_it", "tool_id"]
@@ -123,13 +124,8 @@ def _choice(fields: dict[str, Any]) -> None:
     """``required`` is ``any``; of tools that are allowed only those are told."""
     choice = fields.get("tool_choice")
     if isinstance(choice, dict) and isinstance(allowed := choice.get("allowed_tools"), dict):
-        names = {_name(tool) for tool in allowed.get("tools") or ()}
-        fields["tools"] = [tool for tool in fields.get("tools") or () if _name(tool) in names]
+        names = allowed_in(allowed.get("tools"))
+        fields["tools"] = [tool for tool in fields.get("tools") or () if name_in(tool) in names]
         choice = fields["tool_choice"] = allowed.get("mode") or "auto"
     if choice == "required":
         fields["tool_choice"] = "any"
-
-
-def _name(tool: Mapping[str, Any]) -> Any:
-    function = tool.get("function")
-    return function.get("name") if isinstance(function, dict) else tool.get("name")

@@ -18,7 +18,21 @@ from msgspec import Struct
 
 from gateway.errors import CannotSay
 
-__all__ = ["Audio", "Called", "Document", "Image", "Own", "Part", "Result", "Text", "Turn", "read", "says_the_same"]
+__all__ = [
+    "Audio",
+    "Called",
+    "Document",
+    "Image",
+    "Own",
+    "Part",
+    "Result",
+    "Text",
+    "Turn",
+    "cache_of",
+    "read",
+    "says_the_same",
+    "text_in",
+]
 
 Cache = Mapping[str, Any] | None
 
@@ -163,11 +177,12 @@ def turn_of(message: Mapping[str, Any], names: dict[str, str], own: str | None) 
         if isinstance(said, dict) and isinstance(said.get("content"), list)
     }
     thought = message.get("reasoning_content") or message.get("reasoning")
+    thinking = message.get("thinking_blocks")
     return Turn(
         "assistant",
         [*parts_of(message, own), *calls],
         thought if isinstance(thought, str) else "",
-        [block for block in message.get("thinking_blocks") or () if isinstance(block, dict)],
+        [block for block in thinking if isinstance(block, dict)] if isinstance(thinking, list) else [],
         native,
     )
 
@@ -188,31 +203,34 @@ def parts_of(message: Mapping[str, Any], own: str | None) -> list[Part]:
         parts: list[Part] = [Text(content)] if content else []
     else:
         parts = [part for said in content or () if (part := part_of(said, own)) is not None]
-    if refusal := message.get("refusal"):
+    if refusal := text_in(message, "refusal", "messages[].refusal"):
         parts.append(Text(refusal))
-    if parts and (cache := message.get("cache_control")) is not None:
+    if parts and (cache := cache_of(message)) is not None:
         parts[-1].cache = parts[-1].cache or cache
     return parts
 
 
 def part_of(said: Mapping[str, Any], own: str | None) -> Part | None:
     """One content part; None for an empty text. Raises CannotSay for a kind that is not known."""
-    kind, cache = said["type"], said.get("cache_control")
+    kind, cache = said["type"], cache_of(said)
     if kind in ("text", "refusal", "input_text", "output_text"):
-        text = said.get("text") or said.get("refusal") or ""
+        text = said.get("text") or text_in(said, "refusal", "messages[].content[].refusal")
         return Text(text, cache) if text else None
     inner = said.get(kind)
-    if kind == own and isinstance(inner, dict):
+    if kind == own and isinstance(inner, dict) and isinstance(inner.get("type"), str):
         return Own(block=inner, cache=cache)
     if kind == "image_url":
         url = inner.get("url") if isinstance(inner, dict) else inner
         return Image(**media(url, "messages[].content[].image_url"), cache=cache)
     if kind == "file" and isinstance(inner, dict):
         found = media(inner["file_data"], "messages[].content[].file") if inner.get("file_data") else {}
-        return Document(**found, file_id=inner.get("file_id"), name=inner.get("filename"), cache=cache)
+        place = "messages[].content[].file"
+        uploaded, name = text_in(inner, "file_id", place) or None, text_in(inner, "filename", place) or None
+        return Document(**found, file_id=uploaded, name=name, cache=cache)
     if kind in ("document_url", "file_url"):
         url = inner.get("url") if isinstance(inner, dict) else inner
-        return Document(**media(url, f"messages[].content[].{kind}"), name=said.get("document_name"), cache=cache)
+        name = text_in(said, "document_name", "messages[].content[]") or None
+        return Document(**media(url, f"messages[].content[].{kind}"), name=name, cache=cache)
     if kind == "input_audio" and isinstance(inner, dict):
         return Audio(str(inner.get("format") or "wav"), str(inner.get("data") or ""), cache)
     if kind == "thinking":
@@ -238,25 +256,43 @@ def calls_of(message: Mapping[str, Any]) -> Iterable[Called]:
         function = call.get("function")
         if not isinstance(function, dict):
             raise CannotSay("A tool call that is no function call has no words at this provider.", param="messages")
-        arguments = function.get("arguments")
-        if not isinstance(arguments, str):
-            arguments = msgspec.json.encode(arguments or {}).decode()
+        extra = call.get("extra_content")
         yield Called(
             call.get("id") or function["name"],
             function["name"],
-            arguments,
-            call.get("extra_content"),
-            call.get("cache_control"),
+            arguments_of(function),
+            extra if isinstance(extra, dict) else None,
+            cache_of(call),
         )
     if isinstance(legacy := message.get("function_call"), dict):
         # Of the time before ids: the result names the function.
-        yield Called(legacy["name"], legacy["name"], legacy.get("arguments") or "{}")
+        name = text_in(legacy, "name", "messages[].function_call.name")
+        yield Called(name, name, arguments_of(legacy))
+
+
+def arguments_of(function: Mapping[str, Any]) -> str:
+    arguments = function.get("arguments")
+    return arguments if isinstance(arguments, str) else msgspec.json.encode(arguments or {}).decode()
 
 
 def result_of(message: Mapping[str, Any], id: str, name: str, own: str | None) -> Result:
     bare = {member: value for member, value in message.items() if member != "cache_control"}
     parts = [part for part in parts_of(bare, own) if isinstance(part, Text | Image | Document)]
-    return Result(id, name, parts, message.get("is_error") is True, message.get("cache_control"))
+    return Result(id, name, parts, message.get("is_error") is True, cache_of(message))
+
+
+def cache_of(said: Mapping[str, Any]) -> Cache:
+    """The hint to the cache, where it is one."""
+    cache = said.get("cache_control")
+    return cache if isinstance(cache, dict) else None
+
+
+def text_in(said: Mapping[str, Any], name: str, place: str) -> str:
+    """A member that is text if it is there at all. Raises CannotSay, since nobody has judged it before."""
+    value = said.get(name)
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise CannotSay(f"{place}: {name} is no text.", param=place)
 
 
 def says_the_same(turn: Turn, text: str, calls: Sequence[tuple[str, str, Any]]) -> bool:

@@ -7,7 +7,10 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-__all__ = ["Tool", "Wishes", "read"]
+from gateway.errors import CannotSay
+from gateway.providers.turns import cache_of, text_in
+
+__all__ = ["Tool", "Wishes", "allowed_in", "name_in", "read"]
 
 Choice = Literal["auto", "none", "required", "named"]
 
@@ -52,7 +55,7 @@ class Wishes(Struct):
 
 
 def read(fields: Mapping[str, Any]) -> Wishes:
-    """The wishes of a judged request."""
+    """The wishes of a judged request. Raises CannotSay for what is of no type that anybody reads."""
     wishes = Wishes(
         parallel=fields.get("parallel_tool_calls"),
         limit=fields.get("max_completion_tokens") or fields.get("max_tokens"),
@@ -64,7 +67,7 @@ def read(fields: Mapping[str, Any]) -> Wishes:
     )
     for tool in fields.get("tools") or ():
         if tool.get("type") in (None, "function") and isinstance(function := tool.get("function"), dict):
-            wishes.tools.append(tool_of(function, tool.get("cache_control")))
+            wishes.tools.append(tool_of(function, cache_of(tool)))
         else:
             wishes.server_tools.append(tool)
     wishes.tools += [tool_of(function, None) for function in fields.get("functions") or ()]
@@ -77,8 +80,8 @@ def read(fields: Mapping[str, Any]) -> Wishes:
 def tool_of(function: Mapping[str, Any], cache: Mapping[str, Any] | None) -> Tool:
     parameters = function.get("parameters")
     return Tool(
-        name=function.get("name") or "",
-        description=function.get("description"),
+        name=text_in(function, "name", "tools[].function"),
+        description=text_in(function, "description", "tools[].function") or None,
         parameters=parameters if isinstance(parameters, dict) and parameters else {"type": "object", "properties": {}},
         strict=function.get("strict"),
         cache=cache,
@@ -97,12 +100,21 @@ def read_choice(wishes: Wishes, said: Any) -> None:
     elif isinstance(said, dict):
         if isinstance(allowed := said.get("allowed_tools"), dict):
             wishes.choice = "required" if allowed.get("mode") == "required" else "auto"
-            wishes.allowed = frozenset(name for tool in allowed.get("tools") or () if (name := name_in(tool)))
+            wishes.allowed = allowed_in(allowed.get("tools"))
         elif name := name_in(said):
             wishes.choice, wishes.named = "named", name
 
 
-def name_in(said: Mapping[str, Any]) -> str | None:
+def allowed_in(tools: Any) -> frozenset[str]:
+    """The names of the tools that may be called. Raises CannotSay: without them any could be."""
+    if not isinstance(tools, list):
+        raise CannotSay("tool_choice.allowed_tools.tools is no list.", param="tool_choice")
+    return frozenset(name for tool in tools if (name := name_in(tool)))
+
+
+def name_in(said: Any) -> str | None:
+    if not isinstance(said, dict):
+        return None
     function = said.get("function")
     found = function.get("name") if isinstance(function, dict) else said.get("name")
     return found if isinstance(found, str) else None

@@ -48,7 +48,7 @@ def content_of(turn: Turn, bound: bool) -> list[Block]:
     own = turn.native.get("anthropic")
     if turn.role == "user" or not (own or turn.thinking):
         return [block for part in turn.parts for block in blocks_of(part)]
-    kept = [block for block in own or turn.thinking if isinstance(block, dict) and can_go_back(block)]
+    kept = [{**block} for block in own or turn.thinking if isinstance(block, dict) and can_go_back(block)]
     if own and is_said(turn, kept):
         return marked(kept, turn)
     # The client has edited the turn: what only Anthropic can read stays, its thinking first, as it demands.
@@ -60,7 +60,7 @@ def content_of(turn: Turn, bound: bool) -> list[Block]:
 
 def is_said(turn: Turn, own: list[Block]) -> bool:
     """Whether these blocks still say what the turn says."""
-    text = "".join([block.get("text") or "" for block in own if block.get("type") == "text"])
+    text = "".join([block["text"] for block in own if block["type"] == "text"])
     calls = [(b.get("id") or "", b.get("name") or "", b.get("input")) for b in own if b.get("type") == "tool_use"]
     return says_the_same(turn, text, calls)
 
@@ -69,7 +69,7 @@ def can_go_back(block: Mapping[str, Any]) -> bool:
     """Whether Anthropic takes this block in a turn of the assistant's: it has a type, and is its own and not empty."""
     kind = block.get("type")
     if kind == "text":
-        return bool(block.get("text"))
+        return isinstance(text := block.get("text"), str) and bool(text)
     return isinstance(kind, str) and not is_ours(block)
 
 
@@ -82,13 +82,13 @@ def is_ours(block: Mapping[str, Any]) -> bool:
 
 def paired(blocks: list[Block]) -> list[Block]:
     """Without the calls of Anthropic's own tools that have no result, and results without a call."""
-    called = {block.get("id") for block in blocks if "id" in block}
-    answered = {block.get("tool_use_id") for block in blocks if "tool_use_id" in block}
+    called = {str(block["id"]) for block in blocks if "id" in block}
+    answered = {str(block["tool_use_id"]) for block in blocks if "tool_use_id" in block}
     return [
         block
         for block in blocks
-        if ("id" not in block or block["id"] in answered)
-        and ("tool_use_id" not in block or block["tool_use_id"] in called)
+        if ("id" not in block or str(block["id"]) in answered)
+        and ("tool_use_id" not in block or str(block["tool_use_id"]) in called)
     ]
 
 

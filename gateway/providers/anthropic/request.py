@@ -76,7 +76,7 @@ def request(call: Call, deployment: Deployment, *, stream: bool) -> Rendered:
         barred=offer.forces or is_unsigned(messages),
     )
     dropped = [*unsaid(fields), *offer.dropped]
-    tier = TIERS.get(fields.get("service_tier") or "auto")
+    tier = TIERS.get(str(fields.get("service_tier") or "auto"))
     if tier is None:
         dropped.append("service_tier")
     if thought.dropped:

@@ -72,7 +72,7 @@ def _closed(schema: Any, depth: int) -> Schema:
             made[name] = {member: _closed(part, depth + 1) for member, part in value.items()}
         elif name == "items":
             made[name] = _closed(value, depth + 1)
-        elif (name == "format" and value in FORMATS) or (name == "minItems" and value in (0, 1)):
+        elif (name == "format" and str(value) in FORMATS) or (name == "minItems" and value in (0, 1)):
             made[name] = value
         elif name not in ("additionalProperties", "$schema", "$id"):
             told[name] = value
@@ -81,7 +81,8 @@ def _closed(schema: Any, depth: int) -> Schema:
             raise _Open
         made["additionalProperties"] = False
     if told:
-        made["description"] = " ".join(filter(None, (made.get("description"), msgspec.json.encode(told).decode())))
+        description = made.get("description") or ""
+        made["description"] = f"{description} {msgspec.json.encode(told).decode()}".lstrip()
     return made
 
 

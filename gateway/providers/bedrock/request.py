@@ -196,7 +196,7 @@ def own_fields(wished: Wishes, thought: Thought, family: Family, dropped: list[s
 def tier(fields: Mapping[str, Any], family: Family, dropped: list[str]) -> Body | None:
     """The tier of service: those that AWS calls the same. The default one goes without saying."""
     said = fields.get("service_tier")
-    if said in TIERS and family.tiers:
+    if isinstance(said, str) and said in TIERS and family.tiers:
         return {"type": said}
     if said not in (None, "auto", "default"):
         dropped.append("service_tier")

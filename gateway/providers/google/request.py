@@ -99,7 +99,7 @@ def unsaid(fields: Mapping[str, Any], wishes: Wishes, deployment: Deployment) ->
     if thinking_of(deployment) == "none" and wishes.effort != "none":
         yield from (name for name in ("reasoning_effort", "thinking") if fields.get(name) is not None)
     search = fields.get("web_search_options")
-    yield from (f"web_search_options.{name}" for name in search or ())
+    yield from (f"web_search_options.{name}" for name in (search if isinstance(search, dict) else ()))
     if any(tool.strict is not None for tool in wishes.tools):
         yield "tools[].function.strict"
     if any(tool.cache for tool in wishes.tools):

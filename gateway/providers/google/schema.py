@@ -31,7 +31,7 @@ def cleaned(schema: Schema) -> Schema:
     if isinstance(reference := out.get("$ref"), str):
         return referring(out, reference)
     if "definitions" in out:
-        out["$defs"] = {**out.pop("definitions"), **out.get("$defs", {})}
+        out["$defs"] = {**table(out.pop("definitions")), **table(out.get("$defs"))}
     if "const" in out and isinstance(out["const"], str | int | float) and not isinstance(out["const"], bool):
         # The API reads ``enum`` alone, and of that only texts and numbers.
         out["enum"] = [out.pop("const")]
@@ -52,11 +52,15 @@ def one(schema: Any) -> Any:
     return cleaned(schema) if isinstance(schema, dict) else schema
 
 
+def table(value: Any) -> Schema:
+    return value if isinstance(value, dict) else {}
+
+
 def referring(schema: Schema, reference: str) -> Schema:
     """A reference with what may stand beside it: the definitions, where it is the outermost one."""
     kept = {name: value for name, value in schema.items() if name.startswith("$")}
     if "definitions" in schema:
-        kept["$defs"] = {**schema["definitions"], **kept.get("$defs", {})}
+        kept["$defs"] = {**table(schema["definitions"]), **table(kept.get("$defs"))}
     kept["$ref"] = reference.replace("#/definitions/", "#/$defs/", 1)
     return kept
 
@@ -95,10 +99,10 @@ def merge(left: Schema, right: Schema) -> Schema | None:
             return None
         if name not in out or same(out[name], value) or name in ("title", "description"):
             out.setdefault(name, value)
-        elif name == "required":
+        elif name == "required" and isinstance(out[name], list) and isinstance(value, list):
             out[name] = [*out[name], *(word for word in value if word not in out[name])]
-        elif name == "properties" and not out[name].keys() & value.keys():
-            out[name] = {**out[name], **value}
+        elif name == "properties" and not table(out[name]).keys() & table(value).keys():
+            out[name] = {**table(out[name]), **table(value)}
         else:
             return None
     return out
