@@ -6,6 +6,7 @@ Read next: dialects/, which hold the translation itself.
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -179,6 +180,16 @@ async def test_a_thread_is_refused_and_the_sdk_sends_the_whole_conversation_inst
     assert [block.type for block in message.content] == ["text"]
     roles = [[one["role"] for one in request.fields["messages"]] for request in provider.requests]
     assert roles == [["user"], ["user", "assistant", "tool"]]
+
+
+async def test_a_header_for_such_features_is_judged_at_once_whatever_is_in_it() -> None:
+    async with against() as (gateway, _):
+        started = time.perf_counter()
+        answer = await gateway.http.post(
+            f"{gateway.url}/v1/messages", json=ASK, headers=[(b"anthropic-beta", b"a," * 24 + b"\xff")]
+        )
+    assert answer.status_code == 400
+    assert time.perf_counter() - started < 2
 
 
 async def test_tokens_are_estimated_where_nobody_counts_them() -> None:

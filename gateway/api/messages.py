@@ -27,8 +27,9 @@ from gateway.types import Call, Native, Operation, World
 __all__ = ["Counts", "Messages"]
 
 BETA: Final = b"anthropic-beta"
-#: Names of features that are not released yet, separated by commas.
-BETAS: Final = re.compile(rb"[\x21-\x7e]+( *, *[\x21-\x7e]+)*")
+#: Names of features that are not released yet, separated by commas, which no name has: else there were more ways to
+#: read a list of them than there is time.
+BETAS: Final = re.compile(rb"[\x21-\x2b\x2d-\x7e]+( *, *[\x21-\x2b\x2d-\x7e]+)*")
 MAX_BETAS: Final = 4096
 
 _json: Final = msgspec.json.Encoder().encode
