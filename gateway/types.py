@@ -99,14 +99,15 @@ class Secret:
 class Price(Struct, frozen=True):
     """What a deployment charges, in micro-dollars per million tokens (0.15 USD per million = 150_000).
 
-    ``cached_input`` and ``cache_write`` are None where the provider has no price of its own for them: cached
-    tokens then cost what input costs.
+    ``cached_input`` and ``cache_write`` are None where the provider has no price of its own for them: such tokens
+    then cost what input costs. ``cache_write_1h`` is for those that stay an hour, None where they cost no more.
     """
 
     input: int
     output: int
     cached_input: int | None = None
     cache_write: int | None = None
+    cache_write_1h: int | None = None
     source: str = "config"
 
 
@@ -662,6 +663,7 @@ class WireRequest(Struct, frozen=True, eq=False):
 class Usage(Struct, frozen=True, omit_defaults=True):
     """Tokens of one answer. ``input`` includes the cached ones, ``output`` includes the reasoning ones.
 
+    ``cache_write_1h`` are those of ``cache_write`` that stay in the provider's cache for an hour.
     ``estimated`` says that the provider reported nothing and we counted.
     """
 
@@ -669,6 +671,7 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     output: int
     cached_input: int = 0
     cache_write: int = 0
+    cache_write_1h: int = 0
     reasoning: int = 0
     estimated: bool = False
 
@@ -679,6 +682,7 @@ class Usage(Struct, frozen=True, omit_defaults=True):
             self.output + more.output,
             self.cached_input + more.cached_input,
             self.cache_write + more.cache_write,
+            self.cache_write_1h + more.cache_write_1h,
             self.reasoning + more.reasoning,
             self.estimated or more.estimated,
         )

@@ -123,10 +123,14 @@ def _deployment(name: str, entry: DeploymentEntry, account: Account) -> Deployme
 
 
 def _price(entry: PriceEntry) -> Price:
-    cached, written = entry.cached_input, entry.cache_write
     return Price(
         input=micros_per_million(entry.input),
         output=micros_per_million(entry.output),
-        cached_input=micros_per_million(cached) if cached is not None else None,
-        cache_write=micros_per_million(written) if written is not None else None,
+        cached_input=_micros(entry.cached_input),
+        cache_write=_micros(entry.cache_write),
+        cache_write_1h=_micros(entry.cache_write_1h),
     )
+
+
+def _micros(usd: float | None) -> int | None:
+    return micros_per_million(usd) if usd is not None else None

@@ -262,6 +262,9 @@ class PriceEntry(Entry):
     cache_write: Number | None = Field(
         default=None, ge=0, le=100_000, description="For input written to the provider's cache."
     )
+    cache_write_1h: Number | None = Field(
+        default=None, ge=0, le=100_000, description="For what stays there for an hour; by default as `cache_write`."
+    )
 
 
 class LimitsEntry(Entry):

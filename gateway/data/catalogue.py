@@ -88,7 +88,14 @@ def _price(info: ModelInfo, at: datetime) -> Price | None:
     given, made = _micros(prices.input_mtok), _micros(prices.output_mtok)
     if given is None or made is None:
         return None
-    return Price(given, made, _micros(prices.cache_read_mtok), _micros(prices.cache_write_mtok), SOURCE)
+    return Price(
+        given,
+        made,
+        _micros(prices.cache_read_mtok),
+        _micros(prices.cache_write_mtok),
+        _micros(prices.cache_write_1h_mtok),
+        SOURCE,
+    )
 
 
 def _micros(usd: Decimal | TieredPrices | None) -> int | None:

@@ -128,6 +128,11 @@ def tokens(usage: Usage) -> dict[str, Any]:
         "cache_read_input_tokens": usage.cached_input,
         "output_tokens": usage.output,
     }
+    if usage.cache_write_1h:
+        said["cache_creation"] = {
+            "ephemeral_5m_input_tokens": max(0, usage.cache_write - usage.cache_write_1h),
+            "ephemeral_1h_input_tokens": usage.cache_write_1h,
+        }
     if usage.reasoning:
         said["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
     return said

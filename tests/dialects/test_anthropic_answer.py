@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects.anthropic_answer import message
+from gateway.dialects.anthropic_answer import message, tokens
 from gateway.dialects.anthropic_errors import envelope, error_event, said_of
 from gateway.dialects.anthropic_events import Events
 from gateway.dialects.anthropic_turns import messages_of
@@ -320,3 +320,13 @@ def test_an_error_has_the_type_of_its_status(status: int, kind: str) -> None:
 def test_a_prompt_that_is_too_long_is_said_as_clients_look_for_it() -> None:
     assert said_of(BadRequest("Too much.", code="context_length_exceeded")) == "prompt is too long: Too much."
     assert said_of(RateLimited("Wait.")) == "Wait."
+
+
+def test_what_stays_in_the_cache_for_an_hour_is_told_where_it_is_known() -> None:
+    assert tokens(Usage(10, 7, cached_input=3, cache_write=2, cache_write_1h=1)) == {
+        "input_tokens": 5,
+        "cache_creation_input_tokens": 2,
+        "cache_creation": {"ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 1},
+        "cache_read_input_tokens": 3,
+        "output_tokens": 7,
+    }

@@ -1003,6 +1003,16 @@ def test_the_input_of_the_tool_that_we_forced_is_the_text() -> None:
         (
             {
                 "input_tokens": 5,
+                "cache_creation_input_tokens": 11,
+                "cache_creation": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 9},
+                "output_tokens": 3,
+            },
+            Usage(16, 3, cache_write=11, cache_write_1h=9),
+        ),
+        ({"input_tokens": 5, "cache_creation": 7, "output_tokens": 3}, Usage(5, 3)),
+        (
+            {
+                "input_tokens": 5,
                 "output_tokens": 3,
                 "iterations": [
                     {"type": "compaction", "input_tokens": 100, "output_tokens": 10},

@@ -713,6 +713,22 @@ def test_tokens_for_the_cache_are_part_of_the_input() -> None:
     assert got.usage == Usage(input=2374, output=61, cached_input=2074, cache_write=297)
 
 
+@pytest.mark.parametrize(
+    ("details", "hour"),
+    [
+        ([{"ttl": "1h", "inputTokens": 200}, {"ttl": "5m", "inputTokens": 97}], 200),
+        ([{"ttl": "5m", "inputTokens": 297}, "?"], 0),
+        (7, 0),
+    ],
+)
+def test_what_stays_in_the_cache_for_an_hour_is_told_apart(details: Any, hour: int) -> None:
+    usage = {"inputTokens": 3, "outputTokens": 61, "cacheWriteInputTokens": 297, "cacheDetails": details}
+    body = json.dumps({"output": {"message": {"content": [{"text": "x"}]}}, "stopReason": "end_turn", "usage": usage})
+    got = PROTOCOL.parse(body.encode(), make.call(), make.deployment(CLAUDE))
+    assert isinstance(got, Answer)
+    assert got.usage == Usage(input=300, output=61, cache_write=297, cache_write_1h=hour)
+
+
 def test_reasoning_is_told_and_kept_with_what_signs_it() -> None:
     (choice,) = answer(SIGNED, REDACTED, {"text": "Hi."})["choices"]
     assert choice["message"] == {

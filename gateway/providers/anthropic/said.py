@@ -204,12 +204,13 @@ def usage_of(said: Mapping[str, Any]) -> Usage:
     ]
     read = sum(count(part, "cache_read_input_tokens") for part in parts)
     write = sum(count(part, "cache_creation_input_tokens") for part in parts)
-    details = said.get("output_tokens_details")
+    details, written = said.get("output_tokens_details"), [part.get("cache_creation") for part in parts]
     return Usage(
         input=sum(count(part, "input_tokens") for part in parts) + read + write,
         output=sum(count(part, "output_tokens") for part in parts),
         cached_input=read,
         cache_write=write,
+        cache_write_1h=sum(count(by, "ephemeral_1h_input_tokens") for by in written if isinstance(by, dict)),
         reasoning=count(details, "thinking_tokens") if isinstance(details, dict) else 0,
     )
 

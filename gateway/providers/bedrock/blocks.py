@@ -249,11 +249,14 @@ def object_in(text: str) -> Body:
 def usage_of(said: Mapping[str, Any]) -> Usage:
     """Tokens in our words. Bedrock counts those from and for the cache apart: totalTokens is the sum of all four."""
     cached, new = count(said, "cacheReadInputTokens"), count(said, "cacheWriteInputTokens")
+    details = said.get("cacheDetails")
+    written = [part for part in details if isinstance(part, dict)] if isinstance(details, list) else []
     return Usage(
         input=count(said, "inputTokens") + cached + new,
         output=count(said, "outputTokens"),
         cached_input=cached,
         cache_write=new,
+        cache_write_1h=sum(count(part, "inputTokens") for part in written if part.get("ttl") == "1h"),
     )
 
 
