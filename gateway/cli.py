@@ -109,7 +109,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     found = asyncio.run(discover(os.environ))
     if not found:
         print("No provider key in the environment and no local model server: using simulated models.")
-        found = simulated_world_parts()
+        found += simulated_world_parts()
     for line in found.lines:
         print(f"  found {line}")
     return launch(lambda: load(path, os.environ, found), _banner, path=path)

@@ -14,6 +14,7 @@ import httpx2
 from msgspec import Struct
 
 from gateway.config.kinds import Kind, kinds
+from gateway.config.logins import REGIONS, first_set, place_of
 from gateway.config.schema import Config, DeploymentEntry, PriceEntry, ProviderEntry
 from gateway.data.well_known import LOCAL, QUALITY, WELL_KNOWN
 from gateway.policy.decide import DIRECT
@@ -51,12 +52,18 @@ class Found(Struct, frozen=True):
 
 
 def found_in(environ: Mapping[str, str]) -> Found:
-    """The providers whose usual variable is set, each with its well-known models."""
+    """The providers whose usual variable is set, each with its well-known models.
+
+    A login at a cloud is no sign that its models are to be used: only a key that is for nothing else is.
+    """
     found = Found()
     for kind in kinds():
-        models = WELL_KNOWN.get(kind.kind, ())
-        if models and kind.env is not None and environ.get(kind.env, "").strip():
-            found += _cloud(kind, dict(models))
+        models, key = WELL_KNOWN.get(kind.kind, ()), first_set(environ, *kind.env)
+        if models and key is not None:
+            nowhere = (
+                "{region}" in (kind.base_url or "") and place_of(ProviderEntry(), kind.login, environ).region is None
+            )
+            found += _left_out(kind, key) if nowhere else _cloud(kind, key, dict(models))
     return found
 
 
@@ -116,9 +123,14 @@ async def _found_locally(probe: Probe) -> Found:
     return found
 
 
-def _cloud(kind: Kind, models: Mapping[str, Any]) -> Found:
+def _left_out(kind: Kind, key: str) -> Found:
+    region = REGIONS[kind.login or ""][0]
+    return Found(lines=(f"{kind.kind}: {key}, left out since {region} is not set",))
+
+
+def _cloud(kind: Kind, key: str, models: Mapping[str, Any]) -> Found:
     deployments = {model: _entry(kind.kind, model, quality=dict(QUALITY[tier])) for model, tier in models.items()}
-    return Found({kind.kind: ProviderEntry()}, deployments, (f"{kind.kind}: {kind.env}, {_counted(len(models))}",))
+    return Found({kind.kind: ProviderEntry()}, deployments, (f"{kind.kind}: {key}, {_counted(len(models))}",))
 
 
 def _local(kind: str, url: str, models: Sequence[str]) -> Found:

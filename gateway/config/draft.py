@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from gateway.config.addresses import privacy
 from gateway.config.kinds import Kind, kind_of
-from gateway.config.logins import login_of, place_of
+from gateway.config.logins import first_set, login_of, place_of
 from gateway.config.schema import Config, DeploymentEntry, PriceEntry, ProviderEntry, TimeoutsEntry
 from gateway.config.source import Node
 from gateway.data.catalogue import facts, micros_per_million
@@ -84,8 +84,8 @@ def uses_usual_key(entry: ProviderEntry, kind: Kind) -> bool:
 
 
 def _usual_key(kind: Kind, environ: Mapping[str, str]) -> tuple[Secret, ...]:
-    value = environ.get(kind.env, "").strip() if kind.env is not None else ""
-    return (Secret(value),) if value else ()
+    name = first_set(environ, *kind.env)
+    return (Secret(environ[name].strip()),) if name is not None else ()
 
 
 def _timeouts(entry: TimeoutsEntry) -> Timeouts:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from gateway.config.schema import AwsEntry, AzureAdEntry, GoogleEntry, LoginEntry, ProviderEntry
 from gateway.types import Login, Secret
 
-__all__ = ["PROJECT", "REGIONS", "Place", "is_document", "login_of", "place_of"]
+__all__ = ["PROJECT", "REGIONS", "Place", "first_set", "is_document", "login_of", "place_of"]
 
 AUTHORITY: Final = "https://login.microsoftonline.com"
 #: Variables that name a place, by whose cloud it is; the first that is set counts.
@@ -120,5 +120,11 @@ def _login(
     )
 
 
+def first_set(environ: Mapping[str, str], *names: str) -> str | None:
+    """The first of these variables that holds more than white space."""
+    return next((name for name in names if environ.get(name, "").strip()), None)
+
+
 def _first(environ: Mapping[str, str], *names: str) -> str | None:
-    return next((value for name in names if (value := environ.get(name, "").strip())), None)
+    name = first_set(environ, *names)
+    return environ[name].strip() if name is not None else None

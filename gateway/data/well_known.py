@@ -24,6 +24,7 @@ QUALITY: Final[Mapping[Tier, Mapping[str, float]]] = MappingProxyType(
 WELL_KNOWN: Final[Mapping[str, tuple[tuple[str, Tier], ...]]] = MappingProxyType(
     {
         "openai": (("gpt-4o-mini", "cheap"), ("gpt-4.1", "strong")),
+        "anthropic": (("claude-haiku-4-5", "cheap"), ("claude-sonnet-5", "strong")),
         "groq": (("openai/gpt-oss-20b", "cheap"), ("openai/gpt-oss-120b", "strong")),
         "mistral": (("mistral-small-latest", "cheap"), ("mistral-medium-latest", "strong")),
         "deepseek": (("deepseek-chat", "cheap"), ("deepseek-reasoner", "strong")),
@@ -34,6 +35,12 @@ WELL_KNOWN: Final[Mapping[str, tuple[tuple[str, Tier], ...]]] = MappingProxyType
             ("meta-llama/Llama-3.3-70B-Instruct-Turbo", "strong"),
         ),
         "cerebras": (("gpt-oss-120b", "strong"),),
+        "gemini": (("gemini-3.1-flash-lite", "cheap"), ("gemini-3.5-flash", "strong")),
+        # Inference profiles, which any commercial region has.
+        "bedrock": (
+            ("global.amazon.nova-2-lite-v1:0", "cheap"),
+            ("global.anthropic.claude-sonnet-4-5-20250929-v1:0", "strong"),
+        ),
     }
 )
 

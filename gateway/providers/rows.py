@@ -23,7 +23,8 @@ class Row(Struct, frozen=True, kw_only=True, eq=False):
     """A provider. ``base_url`` is its public address, None where every account has one of its own.
 
     It may hold ``{region}`` and ``{project}``, which are the account's.
-    ``env`` names the variable that its key is usually kept in; ``key_required`` says that nothing works without.
+    ``env`` names the variables that its key is usually kept in, the first that is set counts; ``key_required`` says
+    that nothing works without.
     ``login``: how an account without a key logs in, where that is not written.
     ``cannot`` names the needs of requests (intent/features.py) that its protocol has no words for.
     ``inlines``: it takes files as bytes, and has no words for an address of one.
@@ -45,7 +46,7 @@ class Row(Struct, frozen=True, kw_only=True, eq=False):
     kind: str
     base_url: str | None = None
     company: str | None = None
-    env: str | None = None
+    env: tuple[str, ...] = ()
     key_required: bool = True
     login: Literal["aws", "google"] | None = None
     protocol: Literal["openai", "anthropic", "google", "bedrock"] = "openai"
@@ -130,7 +131,7 @@ OPENAI: Final = (
         adjust=(as_reasoners_take_it,),
         base_url="https://api.openai.com/v1",
         company="openai",
-        env="OPENAI_API_KEY",
+        env=("OPENAI_API_KEY",),
         repairs=NULLS,
         chunk_repairs=Repairs("delta", body=(fix.chunk_object,)),
         aggregates=True,
@@ -141,7 +142,7 @@ OPENAI: Final = (
         developer=True,
         adjust=(as_reasoners_take_it, as_its_version_allows),
         company="microsoft",
-        env="AZURE_OPENAI_API_KEY",
+        env=("AZURE_OPENAI_API_KEY",),
         auth="api-key",
         per_deployment="/openai/deployments/{model}",
         repairs=ANSWER,
@@ -168,7 +169,7 @@ ANTHROPIC: Final = (
         kind="anthropic",
         base_url="https://api.anthropic.com/v1",
         company="anthropic",
-        env="ANTHROPIC_API_KEY",
+        env=("ANTHROPIC_API_KEY",),
         protocol="anthropic",
         path="/messages",
         cannot=NOT_OF_ANTHROPIC,
@@ -177,7 +178,7 @@ ANTHROPIC: Final = (
     Row(
         kind="azure_anthropic",
         company="microsoft",
-        env="ANTHROPIC_FOUNDRY_API_KEY",
+        env=("ANTHROPIC_FOUNDRY_API_KEY",),
         protocol="anthropic",
         path="/messages",
         cannot=NOT_OF_ANTHROPIC,
@@ -195,7 +196,7 @@ CLOUD: Final = (
         efforts=LEVELS,
         base_url="https://api.groq.com/openai/v1",
         company="groq",
-        env="GROQ_API_KEY",
+        env=("GROQ_API_KEY",),
         repairs=Repairs(
             "message",
             body=(fix.tier_known, *NULLS.body),
@@ -213,7 +214,7 @@ CLOUD: Final = (
         prefill_message=(("prefix", True),),
         base_url="https://api.deepseek.com",
         company="deepseek",
-        env="DEEPSEEK_API_KEY",
+        env=("DEEPSEEK_API_KEY",),
         rename=OLDER_NAMES,
         repairs=NULLS,
         chunk_repairs=NONE,
@@ -227,7 +228,7 @@ CLOUD: Final = (
         adjust=(without_penalties,),
         base_url="https://api.x.ai/v1",
         company="xai",
-        env="XAI_API_KEY",
+        env=("XAI_API_KEY",),
         repairs=NULLS,
         chunk_repairs=UNFINISHED,
         aggregates=True,
@@ -241,7 +242,7 @@ CLOUD: Final = (
         effort="reasoning",
         base_url="https://openrouter.ai/api/v1",
         company="openrouter",
-        env="OPENROUTER_API_KEY",
+        env=("OPENROUTER_API_KEY",),
     ),
     Row(
         kind="mistral",
@@ -253,7 +254,7 @@ CLOUD: Final = (
         prefill_message=(("prefix", True),),
         base_url="https://api.mistral.ai/v1",
         company="mistral",
-        env="MISTRAL_API_KEY",
+        env=("MISTRAL_API_KEY",),
         include_usage=False,
         rename=(*OLDER_NAMES, ("seed", "random_seed")),
         drop=tuple(
@@ -280,7 +281,7 @@ CLOUD: Final = (
         keeps=_words("reasoning_content reasoning top_k"),
         base_url="https://api.together.xyz/v1",
         company="together",
-        env="TOGETHER_API_KEY",
+        env=("TOGETHER_API_KEY",),
         rename=OLDER_NAMES,
     ),
     Row(
@@ -289,14 +290,14 @@ CLOUD: Final = (
         keeps=_words("reasoning_content top_k"),
         base_url="https://api.fireworks.ai/inference/v1",
         company="fireworks",
-        env="FIREWORKS_API_KEY",
+        env=("FIREWORKS_API_KEY",),
     ),
     Row(
         kind="perplexity",
         cannot=OTHERS | _words("server_tools:openai choices logprobs audio audio_output video"),
         base_url="https://api.perplexity.ai",
         company="perplexity",
-        env="PERPLEXITY_API_KEY",
+        env=("PERPLEXITY_API_KEY",),
         rename=OLDER_NAMES,
         include_usage=False,
         repairs=NULLS,
@@ -309,7 +310,7 @@ CLOUD: Final = (
         efforts=("none", *LEVELS),
         base_url="https://api.cerebras.ai/v1",
         company="cerebras",
-        env="CEREBRAS_API_KEY",
+        env=("CEREBRAS_API_KEY",),
     ),
     Row(
         kind="moonshot",
@@ -320,7 +321,7 @@ CLOUD: Final = (
         prefill_message=(("partial", True),),
         base_url="https://api.moonshot.ai/v1",
         company="moonshot",
-        env="MOONSHOT_API_KEY",
+        env=("MOONSHOT_API_KEY",),
         rename=OLDER_NAMES,
         repairs=NULLS,
         chunk_repairs=Repairs("delta", body=(fix.chunk_object,), choice=(fix.finish_present,)),
@@ -332,7 +333,7 @@ CLOUD: Final = (
         effort="toggle_and_effort",
         base_url="https://api.z.ai/api/paas/v4",
         company="zai",
-        env="ZAI_API_KEY",
+        env=("ZAI_API_KEY",),
         rename=OLDER_NAMES,
         repairs=Repairs("message", NULLS.body, (fix.finish_known, fix.logprobs_named), NULLS.part),
         chunk_repairs=Repairs("delta", choice=(fix.finish_present, fix.finish_known)),
@@ -342,7 +343,7 @@ CLOUD: Final = (
         cannot=SERVED,
         base_url="https://router.huggingface.co/v1",
         company="huggingface",
-        env="HF_TOKEN",
+        env=("HF_TOKEN",),
         rename=OLDER_NAMES,
     ),
     Row(
@@ -353,7 +354,7 @@ CLOUD: Final = (
         effort="reasoning",
         base_url="https://ai-gateway.vercel.sh/v1",
         company="vercel",
-        env="AI_GATEWAY_API_KEY",
+        env=("AI_GATEWAY_API_KEY",),
     ),
     Row(
         kind="alibaba",
@@ -363,7 +364,7 @@ CLOUD: Final = (
         prefill_message=(("partial", True),),
         base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         company="alibaba",
-        env="DASHSCOPE_API_KEY",
+        env=("DASHSCOPE_API_KEY",),
         rename=OLDER_NAMES,
     ),
     Row(
@@ -372,13 +373,13 @@ CLOUD: Final = (
         keeps=_words("reasoning_content reasoning top_k"),
         base_url="https://api.inference.crusoecloud.com/v1",
         company="crusoe",
-        env="CRUSOE_API_KEY",
+        env=("CRUSOE_API_KEY",),
     ),
     Row(
         kind="snowflake",
         cannot=SERVED,
         company="snowflake",
-        env="SNOWFLAKE_PAT",
+        env=("SNOWFLAKE_PAT",),
         repairs=replace(ANSWER, choice=(*ANSWER.choice, fix.finish_by_content)),
         finish_by_done=True,
     ),
@@ -387,7 +388,7 @@ CLOUD: Final = (
         cannot=SERVED,
         base_url="https://api.writer.com/v1",
         company="writer",
-        env="WRITER_API_KEY",
+        env=("WRITER_API_KEY",),
         path="/chat",
         rename=OLDER_NAMES,
     ),
@@ -399,7 +400,7 @@ GOOGLE: Final = (
         kind="gemini",
         base_url="https://generativelanguage.googleapis.com/v1beta",
         company="google",
-        env="GEMINI_API_KEY",
+        env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         protocol="google",
         auth="x-goog-api-key",
         path="/models/{model}",
@@ -432,7 +433,7 @@ BEDROCK: Final = (
         kind="bedrock",
         base_url="https://bedrock-runtime.{region}.amazonaws.com",
         company="amazon",
-        env="AWS_BEARER_TOKEN_BEDROCK",
+        env=("AWS_BEARER_TOKEN_BEDROCK",),
         # Without a key of Bedrock's own, requests are signed with what opens the account at AWS.
         key_required=False,
         login="aws",
@@ -451,7 +452,7 @@ LOCAL: Final = (
         cannot=SERVED,
         keeps=_words("reasoning_content reasoning top_k"),
         efforts=LEVELS,
-        env="VLLM_API_KEY",
+        env=("VLLM_API_KEY",),
         key_required=False,
         prefill_body=(("add_generation_prompt", False), ("continue_final_message", True)),
     ),
@@ -484,7 +485,7 @@ LOCAL: Final = (
         kind="gpustack",
         cannot=SERVED,
         keeps=_words("reasoning_content reasoning top_k"),
-        env="GPUSTACK_API_KEY",
+        env=("GPUSTACK_API_KEY",),
         key_required=False,
     ),
     Row(kind="openai_compatible", key_required=False, keeps=SENT, media_in_results=True),

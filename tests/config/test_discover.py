@@ -12,6 +12,7 @@ from gateway.config.discover import Found, discover, found_in, probe, simulated_
 from gateway.config.kinds import kind_of
 from gateway.config.load import load_text
 from gateway.data.catalogue import facts
+from gateway.data.families import family_of
 from gateway.data.well_known import WELL_KNOWN
 from gateway.errors import ConfigError
 from gateway.types import Price, Secret
@@ -31,6 +32,41 @@ async def test_a_key_in_the_environment_becomes_a_cheap_and_a_strong_deployment(
     world = load_text("discover: on\n", KEY, found)
     assert world.deployments["gpt-4o-mini"].account.keys == (Secret("sk-never-to-be-seen"),)
     assert [name for route in world.routes for name in route.policy.pool] == ["gpt-4o-mini", "gpt-4.1"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "lines"),
+    [
+        ({"ANTHROPIC_API_KEY": "k"}, ("anthropic: ANTHROPIC_API_KEY, 2 deployments",)),
+        ({"GEMINI_API_KEY": "k"}, ("gemini: GEMINI_API_KEY, 2 deployments",)),
+        ({"GOOGLE_API_KEY": "k"}, ("gemini: GOOGLE_API_KEY, 2 deployments",)),
+        ({"GEMINI_API_KEY": "k", "GOOGLE_API_KEY": "other"}, ("gemini: GEMINI_API_KEY, 2 deployments",)),
+        (
+            {"AWS_BEARER_TOKEN_BEDROCK": "k", "AWS_DEFAULT_REGION": "eu-west-1"},
+            ("bedrock: AWS_BEARER_TOKEN_BEDROCK, 2 deployments",),
+        ),
+    ],
+)
+def test_keys_of_other_protocols_are_found_too(environ: dict[str, str], lines: tuple[str, ...]) -> None:
+    found = found_in(environ)
+    assert found.lines == lines
+    world = load_text("discover: on\n", environ, found)
+    assert {deployment.account.keys for deployment in world.deployments.values()} == {(Secret("k"),)}
+    assert [deployment.price for deployment in world.deployments.values() if deployment.price is None] == []
+    cheap, strong = (deployment.price for deployment in world.deployments.values())
+    assert cheap is not None
+    assert strong is not None
+    assert cheap.input < strong.input
+
+
+def test_a_key_of_bedrocks_is_of_no_use_without_a_region_and_a_login_at_a_cloud_is_no_key() -> None:
+    found = found_in({"AWS_BEARER_TOKEN_BEDROCK": "k"})
+    assert (bool(found), found.lines) == (
+        False,
+        ("bedrock: AWS_BEARER_TOKEN_BEDROCK, left out since AWS_REGION is not set",),
+    )
+    login = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu-west-1"}
+    assert found_in({**login, "GOOGLE_CLOUD_PROJECT": "p", "GOOGLE_CLOUD_LOCATION": "l"}) == Found()
 
 
 async def test_a_local_server_becomes_deployments_that_cost_nothing() -> None:
@@ -88,7 +124,13 @@ def test_every_well_known_model_has_a_price_in_the_catalogue(name: str) -> None:
     kind = kind_of(name)
     assert kind is not None
     assert kind.base_url is not None
-    assert [model for model, _ in WELL_KNOWN[name] if facts(kind.base_url, model).price is None] == []
+    address = kind.base_url.replace("{region}", "eu-west-1")
+    assert [model for model, _ in WELL_KNOWN[name] if facts(address, model).price is None] == []
+
+
+@pytest.mark.parametrize("name", WELL_KNOWN)
+def test_of_every_well_known_model_it_is_known_what_it_can_do(name: str) -> None:
+    assert [model for model, _ in WELL_KNOWN[name] if family_of(model) is None] == []
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ def clouds(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = cast(MutableMapping[str, Row], ROWS)
     host = "https://{region}-aiplatform.googleapis.com/v1/projects/{project}/locations/{region}"
     signed = "https://bedrock-runtime.{region}.amazonaws.com"
-    monkeypatch.setitem(rows, "in_aws", Row(kind="in_aws", base_url=signed, env="IN_AWS_KEY", login="aws"))
+    monkeypatch.setitem(rows, "in_aws", Row(kind="in_aws", base_url=signed, env=("IN_AWS_KEY",), login="aws"))
     monkeypatch.setitem(rows, "in_google", Row(kind="in_google", base_url=host, login="google"))
     monkeypatch.setattr(logins, "installed", lambda _: True)
 

@@ -47,12 +47,14 @@ def _no_key(name: str, kind: Kind, usual: bool) -> Finding:
     if kind.login is not None:
         hint = f"write `auth: {kind.login}` if that login is meant for this address: by itself it goes only to its own"
         return Finding(path, message, hint, "error" if kind.key_required else "warning")
-    if kind.env is None:
+    if not kind.env:
         return Finding(path, message, "write `api_key: ${NAME}`")
     if usual:
-        hint = f"export {kind.env}=… or write `api_key: ${{NAME}}`"
-        return Finding(path, f"{message}, and {kind.env} is not set", hint)
-    hint = f"write `api_key: ${{{kind.env}}}` if that key is meant for this address: by itself it goes only to its own"
+        hint = f"export {kind.env[0]}=… or write `api_key: ${{NAME}}`"
+        return Finding(path, f"{message}, and {kind.env[0]} is not set", hint)
+    hint = (
+        f"write `api_key: ${{{kind.env[0]}}}` if that key is meant for this address: by itself it goes only to its own"
+    )
     return Finding(path, message, hint)
 
 
