@@ -74,7 +74,7 @@ def ready(provider: str, transport: Any) -> Target:
         # These know no such address: their 404 is an answer of the host that serves.
         (
             "{kind: azure_openai, endpoint: '${AZURE}', api_key: k}",
-            "me.openai.azure.com/openai/deployments/m/models",
+            "me.openai.azure.com/openai/v1/models",
         ),
         (
             "{kind: vertex}",
@@ -98,7 +98,7 @@ def test_the_host_that_serves_is_asked_for_its_models(provider: str, address: st
         (403, None),
         (404, None),
         (429, "rate"),
-        (500, "server"),
+        (500, "overloaded"),
         (503, "overloaded"),
     ],
 )

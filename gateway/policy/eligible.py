@@ -5,7 +5,7 @@ Add a rule: one function, and one line in RULES. They are asked in order; the fi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Final
 
 from gateway.types import Asked, Deployment, Policy, Reason
@@ -45,14 +45,22 @@ def by_company(candidate: Deployment, asked: Asked, policy: Policy) -> Reason | 
 
 
 def is_capable(candidate: Deployment, asked: Asked, policy: Policy) -> Reason | None:
-    """What the request needs can be said in the provider's protocol, and is among the capabilities, where known."""
+    """What the request needs can be said in the provider's protocol, and is among the capabilities, where known.
+
+    The reason names all that is missing, then what of it the protocol has no words for, whatever the model can do.
+    """
     needs = asked.features.needs - OURS
     if not needs:
         return None
-    missing, known = needs & candidate.cannot, candidate.capabilities
-    if known is not None:
-        missing |= needs - known
-    return Reason("cannot", (", ".join(sorted(missing)),)) if missing else None
+    unsaid, known = needs & candidate.cannot, candidate.capabilities
+    missing = unsaid if known is None else unsaid | needs - known
+    if not missing:
+        return None
+    return Reason("cannot", (_listed(missing), _listed(unsaid)) if unsaid else (_listed(missing),))
+
+
+def _listed(needs: Set[str]) -> str:
+    return ", ".join(sorted(needs))
 
 
 def has_room(candidate: Deployment, asked: Asked, policy: Policy) -> Reason | None:

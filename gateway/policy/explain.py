@@ -19,7 +19,7 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "not_allowed_to_key": "key {0} may not use it",
         "wrong_region": "it is in region {0}, the policy requires {1}",
         "wrong_company": "it is operated by {0}, the policy requires {1}",
-        "cannot": "its model or its protocol cannot do what the request needs: {0}",
+        "cannot": "{0}",
         "context_too_small": "about {0} input tokens do not fit its window of {1}",
         "quality_unknown": "its quality is unknown and the floor is {0}",
         "below_floor": "its expected quality {0} is below the floor {1}",
@@ -78,7 +78,17 @@ def sentence(reason: Reason) -> str:
     args = reason.args
     if reason.code == "cooling":
         args = (LEFT_ALONE.get(str(args[0]), args[0]), *args[1:])
+    elif reason.code == "cannot":
+        args = (_lacking(*map(str, args)),)
     return SENTENCES.get(reason.code, reason.code).format(*args)
+
+
+def _lacking(needs: str, unsaid: str = "") -> str:
+    """What the request needs and the deployment lacks: ``capabilities`` can correct the one, nothing the other."""
+    words = frozenset(filter(None, unsaid.split(", ")))
+    undone = [need for need in needs.split(", ") if need not in words]
+    parts = [f"its provider's protocol has no words for {unsaid}"] if words else []
+    return " and ".join([*parts, *([f"its capabilities leave out {', '.join(undone)}"] if undone else [])])
 
 
 def explain(exchange: Exchange) -> list[str]:
@@ -96,6 +106,8 @@ def _story(exchange: Exchange) -> Iterator[str]:
         yield from _decision(exchange.decision)
     for attempt in exchange.attempts:
         yield _attempt(attempt, exchange)
+    if exchange.dropped:
+        yield f"Left out, since its provider has no words for them: {', '.join(exchange.dropped)}."
     if exchange.status:
         yield _ending(exchange)
 

@@ -69,15 +69,29 @@ def test_who_cannot_do_it_or_cannot_say_it_is_not_eligible() -> None:
     free = deployment("free")
     able = deployment("able", capabilities=frozenset({"web_search", "logprobs"}))
     assert [is_capable(who, asked(TWO), rule) for who in (mute, weak, both, free, able)] == [
-        Reason("cannot", ("web_search",)),
+        Reason("cannot", ("web_search", "web_search")),
         Reason("cannot", ("logprobs",)),
-        Reason("cannot", ("logprobs, web_search",)),
+        Reason("cannot", ("logprobs, web_search", "web_search")),
         None,
         None,
     ]
-    assert sentence(Reason("cannot", ("web_search",))) == (
-        "its model or its protocol cannot do what the request needs: web_search"
-    )
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("logprobs, tools",), "its capabilities leave out logprobs, tools"),
+        (("audio, logprobs", "audio, logprobs"), "its provider's protocol has no words for audio, logprobs"),
+        (
+            ("audio, logprobs, tools", "logprobs"),
+            "its provider's protocol has no words for logprobs and its capabilities leave out audio, tools",
+        ),
+    ],
+)
+def test_the_reason_tells_what_the_configuration_can_correct_from_what_it_cannot(
+    args: tuple[str, ...], said: str
+) -> None:
+    assert sentence(Reason("cannot", args)) == said
 
 
 def test_several_choices_rule_out_nobody() -> None:
