@@ -40,7 +40,7 @@ peers: $(TEST_STAMP)  ## put other gateways there too, each installed apart, and
 dashboards: $(TEST_STAMP)  ## check every panel of the dashboard against a real Prometheus
 	@$(BIN)/python -m pytest tests/dashboard -rs
 
-conformance: $(TEST_STAMP)  ## ask outside judges: OpenAI's SDK and its tests, llmock, the other providers' SDKs (pip and npm fetch them)
+conformance: $(TEST_STAMP)  ## ask outside judges: SDKs of all providers and other clients, llmock, aimock (pip and npm fetch them)
 	@$(BIN)/python -m tests.conformance $(VENV)/conformance
 
 verdicts: $(TEST_STAMP)  ## ask only llmock, a provider that fails and judges its client (a minute)

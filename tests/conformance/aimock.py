@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Struct
@@ -141,10 +142,12 @@ class Wire:
         writer.close()
 
     async def tell(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """What was carried; of aimock's journal what it understood of it."""
-        await reader.readuntil(b"\r\n\r\n")
-        journal = await asyncio.to_thread(self._journal)
-        body = msgspec.json.encode({"wire": self._requests, "journal": journal})
+        """What was carried that holds the words of the path; and of aimock's journal what it understood of it."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        mark = unquote(head.split(b" ")[1].decode().removeprefix("/"))
+        carried = [one for one in self._requests if mark in one["body"]]
+        journal = [one for one in await asyncio.to_thread(self._journal) if mark.encode() in msgspec.json.encode(one)]
+        body = msgspec.json.encode({"wire": carried, "journal": journal})
         writer.write(b"HTTP/1.0 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
         await writer.drain()
         writer.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -144,7 +145,7 @@ def a_picture_arrives(ask: Ask) -> None:
 def a_refusal_is_of_the_class_that_is_caught(ask: Ask) -> None:
     for model in models(ask):
         kind = anthropic.BadRequestError if isinstance(model, ChatAnthropic) else openai.BadRequestError
-        error = raised(kind, lambda m=model: m.invoke(turns(ask, "Break the rules")))  # type: ignore[misc]
+        error = raised(kind, partial(model.invoke, turns(ask, "Break the rules")), exactly=False)
         assert error.status_code == 400
 
 

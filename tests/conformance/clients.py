@@ -20,7 +20,7 @@ from tests.conformance.workshop import Missing, fetch_aimock, fetch_claude, fetc
 __all__ = ["CLIENTS", "Client", "judged"]
 
 #: How long one client may take for all of its promises.
-PATIENCE_S: Final = 180
+PATIENCE_S: Final = 300
 
 
 class Client(Struct, frozen=True):
