@@ -5,16 +5,17 @@ Read next: anthropic_events.py, the same for streams. Source: Anthropic's API re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from gateway.dialects.sealed import Sealed, sealed
+from gateway.providers.members import inner, listed, text_in
 from gateway.providers.stream import counted
 from gateway.types import Usage
 
-__all__ = ["foreign_in", "id_of", "message", "picture", "stopped", "tokens"]
+__all__ = ["foreign_in", "id_of", "message", "pictures", "stopped", "tokens"]
 
 NOTHING: Final = Usage(0, 0)
 #: Reasons to stop in Anthropic's words: a provider that says one of them means it.
@@ -64,35 +65,31 @@ def id_of(id: str) -> str:
 
 def blocks_of(said: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """An answer's blocks: Anthropic's own where it was Anthropic's; else thoughts, text, calls, and what is sealed."""
-    extra = said.get("extra_content") or {}
-    if (own := extra.get("anthropic")) is not None:
-        yield from own["content"]
+    extra = inner(said, "extra_content")
+    if own := listed(inner(extra, "anthropic").get("content")):
+        yield from own
         return
-    if thought := said.get("reasoning_content"):
+    if thought := text_in(said, "reasoning_content"):
         yield {"type": "thinking", "thinking": thought, "signature": ""}
-    if text := "".join([said.get("content") or "", said.get("refusal") or "", *pictures(said.get("images") or ())]):
+    if text := "".join([said.get("content") or "", said.get("refusal") or "", *pictures(said.get("images"))]):
         yield {"type": "text", "text": text}
     for call in said.get("tool_calls") or ():
-        if (own := call.get("extra_content")) is not None:
-            yield sealed(Sealed(calls={call["id"]: own}))
+        if signed := inner(call, "extra_content"):
+            yield sealed(Sealed(calls={call["id"]: signed}))
         function = call["function"]
         yield {"type": "tool_use", "id": call["id"], "name": function["name"], "input": input_of(function["arguments"])}
-    if extra:
-        yield sealed(Sealed(extra))
+    if foreign := foreign_in(extra):
+        yield sealed(Sealed(foreign))
 
 
-def foreign_in(extra: Mapping[str, Any] | None) -> dict[str, Any]:
+def foreign_in(extra: Any) -> dict[str, Any]:
     """What of an ``extra_content`` is not Anthropic's."""
-    return {name: said for name, said in (extra or {}).items() if name != "anthropic"}
+    return {name: said for name, said in extra.items() if name != "anthropic"} if isinstance(extra, dict) else {}
 
 
-def pictures(images: Iterable[Mapping[str, Any]]) -> list[str]:
-    return [picture(image["image_url"]["url"]) for image in images]
-
-
-def picture(url: str) -> str:
-    """A picture that was made, in text: Anthropic's answers have no other place for one."""
-    return f"![image]({url})"
+def pictures(images: Any) -> list[str]:
+    """Pictures that were made, in text: Anthropic's answers have no other place for them."""
+    return [f"![image]({url})" for image in listed(images) if (url := text_in(inner(image, "image_url"), "url"))]
 
 
 def input_of(arguments: str) -> dict[str, Any]:
@@ -104,12 +101,11 @@ def input_of(arguments: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {"arguments": value}
 
 
-def stopped(
-    finish: str | None, native: str | None, sequence: str | None, *, called: bool, refused: bool
-) -> tuple[str, str | None]:
-    """Why an answer stopped, and at which sequence."""
+def stopped(finish: str | None, native: Any, sequence: Any, *, called: bool, refused: bool) -> tuple[str, str | None]:
+    """Why an answer stopped, and at which sequence. ``native`` and ``sequence`` are as a provider gave them."""
+    sequence = sequence if isinstance(sequence, str) else None
     # Whether a tool is wanted is told by the calls: one that the gateway forced to get an answer is none.
-    if native in REASONS and native not in ("end_turn", "tool_use"):
+    if isinstance(native, str) and native in REASONS and native not in ("end_turn", "tool_use"):
         return native, sequence
     if sequence is not None:
         return "stop_sequence", sequence

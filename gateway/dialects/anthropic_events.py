@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from gateway.dialects.anthropic_answer import NOTHING, foreign_in, id_of, picture, stopped, tokens
+from gateway.dialects.anthropic_answer import NOTHING, foreign_in, id_of, pictures, stopped, tokens
 from gateway.dialects.sealed import Sealed, sealed
 from gateway.providers.shapes import Tokens, usage_of
 from gateway.providers.sse import events_of
@@ -32,24 +32,26 @@ class _Call(Struct):
     index: int
     id: str | None = None
     function: _Function = _Function()
-    extra_content: dict[str, Any] | None = None
+    extra_content: Any = None
 
 
 class _Delta(Struct):
+    """Members beyond OpenAI's are as a provider gave them: nobody has judged of which type they are."""
+
     content: str | None = None
     refusal: str | None = None
-    reasoning_content: str | None = None
     tool_calls: list[_Call] | None = None
-    images: list[dict[str, Any]] | None = None
-    extra_content: dict[str, Any] | None = None
+    reasoning_content: Any = None
+    images: Any = None
+    extra_content: Any = None
 
 
 class _Choice(Struct):
     index: int
     delta: _Delta
     finish_reason: str | None = None
-    native_finish_reason: str | None = None
-    stop_sequence: str | None = None
+    native_finish_reason: Any = None
+    stop_sequence: Any = None
 
 
 class _Chunk(Struct):
@@ -168,15 +170,15 @@ class Events:
                     self._last = choice
 
     def _read_delta(self, delta: _Delta) -> None:
-        if delta.reasoning_content:
+        if delta.reasoning_content and isinstance(delta.reasoning_content, str):
             self._take(Piece(THOUGHT, delta.reasoning_content))
         if delta.content:
             self._take(Piece(TEXT, delta.content))
         if delta.refusal:
             self._refused = True
             self._take(Piece(TEXT, delta.refusal))
-        for image in delta.images or ():
-            self._take(Piece(TEXT, picture(image["image_url"]["url"])))
+        for picture in pictures(delta.images):
+            self._take(Piece(TEXT, picture))
         for call in delta.tool_calls or ():
             self._read_call(call)
         if foreign := foreign_in(delta.extra_content):
@@ -188,7 +190,7 @@ class Events:
             self._calls.add(call.index)
             id = call.id or f"toolu_{self._id}{call.index}"
             head = {"type": "tool_use", "id": id, "name": call.function.name or "", "input": {}}
-            if call.extra_content:
+            if call.extra_content and isinstance(call.extra_content, dict):
                 self._take(Piece(SEALED, "", sealed(Sealed(calls={id: call.extra_content}))))
         if head is not None or call.function.arguments:
             self._take(Piece(call.index, call.function.arguments or "", head))

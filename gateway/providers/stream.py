@@ -246,7 +246,7 @@ class Stream:
 
     def _hold(self, body: Body) -> None:
         """Keep a chunk that has no ``id`` and no content until the stream has one; a few come first at most."""
-        if len(self._held) < MAX_HELD:
+        if len(self._held) < MAX_HELD and isinstance(body.get("choices"), list):
             self._held.append(body)
         else:
             self.skipped += 1

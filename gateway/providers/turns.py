@@ -31,7 +31,7 @@ __all__ = [
     "cache_of",
     "read",
     "says_the_same",
-    "text_in",
+    "text_at",
 ]
 
 Cache = Mapping[str, Any] | None
@@ -203,7 +203,7 @@ def parts_of(message: Mapping[str, Any], own: str | None) -> list[Part]:
         parts: list[Part] = [Text(content)] if content else []
     else:
         parts = [part for said in content or () if (part := part_of(said, own)) is not None]
-    if refusal := text_in(message, "refusal", "messages[].refusal"):
+    if refusal := text_at(message, "refusal", "messages[].refusal"):
         parts.append(Text(refusal))
     if parts and (cache := cache_of(message)) is not None:
         parts[-1].cache = parts[-1].cache or cache
@@ -214,7 +214,7 @@ def part_of(said: Mapping[str, Any], own: str | None) -> Part | None:
     """One content part; None for an empty text. Raises CannotSay for a kind that is not known."""
     kind, cache = said["type"], cache_of(said)
     if kind in ("text", "refusal", "input_text", "output_text"):
-        text = said.get("text") or text_in(said, "refusal", "messages[].content[].refusal")
+        text = said.get("text") or text_at(said, "refusal", "messages[].content[].refusal")
         return Text(text, cache) if text else None
     inner = said.get(kind)
     if kind == own and isinstance(inner, dict) and isinstance(inner.get("type"), str):
@@ -225,11 +225,11 @@ def part_of(said: Mapping[str, Any], own: str | None) -> Part | None:
     if kind == "file" and isinstance(inner, dict):
         found = media(inner["file_data"], "messages[].content[].file") if inner.get("file_data") else {}
         place = "messages[].content[].file"
-        uploaded, name = text_in(inner, "file_id", place) or None, text_in(inner, "filename", place) or None
+        uploaded, name = text_at(inner, "file_id", place) or None, text_at(inner, "filename", place) or None
         return Document(**found, file_id=uploaded, name=name, cache=cache)
     if kind in ("document_url", "file_url"):
         url = inner.get("url") if isinstance(inner, dict) else inner
-        name = text_in(said, "document_name", "messages[].content[]") or None
+        name = text_at(said, "document_name", "messages[].content[]") or None
         return Document(**media(url, f"messages[].content[].{kind}"), name=name, cache=cache)
     if kind == "input_audio" and isinstance(inner, dict):
         return Audio(str(inner.get("format") or "wav"), str(inner.get("data") or ""), cache)
@@ -266,7 +266,7 @@ def calls_of(message: Mapping[str, Any]) -> Iterable[Called]:
         )
     if isinstance(legacy := message.get("function_call"), dict):
         # Of the time before ids: the result names the function.
-        name = text_in(legacy, "name", "messages[].function_call.name")
+        name = text_at(legacy, "name", "messages[].function_call.name")
         yield Called(name, name, arguments_of(legacy))
 
 
@@ -287,7 +287,7 @@ def cache_of(said: Mapping[str, Any]) -> Cache:
     return cache if isinstance(cache, dict) else None
 
 
-def text_in(said: Mapping[str, Any], name: str, place: str) -> str:
+def text_at(said: Mapping[str, Any], name: str, place: str) -> str:
     """A member that is text if it is there at all. Raises CannotSay, since nobody has judged it before."""
     value = said.get(name)
     if value is None or isinstance(value, str):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from gateway.errors import CannotSay
-from gateway.providers.turns import cache_of, text_in
+from gateway.providers.turns import cache_of, text_at
 
 __all__ = ["Tool", "Wishes", "allowed_in", "name_in", "read"]
 
@@ -80,8 +80,8 @@ def read(fields: Mapping[str, Any]) -> Wishes:
 def tool_of(function: Mapping[str, Any], cache: Mapping[str, Any] | None) -> Tool:
     parameters = function.get("parameters")
     return Tool(
-        name=text_in(function, "name", "tools[].function"),
-        description=text_in(function, "description", "tools[].function") or None,
+        name=text_at(function, "name", "tools[].function"),
+        description=text_at(function, "description", "tools[].function") or None,
         parameters=parameters if isinstance(parameters, dict) and parameters else {"type": "object", "properties": {}},
         strict=function.get("strict"),
         cache=cache,

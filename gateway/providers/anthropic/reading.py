@@ -23,7 +23,8 @@ from gateway.providers.anthropic.events import (
     Text,
     Thinking,
 )
-from gateway.providers.anthropic.said import UNNAMED, Said, text_in
+from gateway.providers.anthropic.said import UNNAMED, Said
+from gateway.providers.members import text_in
 from gateway.providers.shapes import UNREADABLE
 from gateway.providers.sse import Splitter
 from gateway.providers.tally import Tally

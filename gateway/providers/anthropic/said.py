@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.providers.anthropic.forced import ANSWER
+from gateway.providers.members import listed, text_in
 from gateway.providers.repairs import FINISH_AS
 from gateway.providers.shapes import UNREADABLE
 from gateway.providers.tally import Tally
@@ -126,7 +127,8 @@ class Said:
         """A delta of a kind that is rare, or not known: its members are added to those of the block."""
         self._opaque = True
         if delta.get("type") == "citations_delta":
-            block.body["citations"] = [*(block.body.get("citations") or ()), delta.get("citation")]
+            known = block.body.get("citations")
+            block.body["citations"] = [*(known if isinstance(known, list) else ()), delta.get("citation")]
             return
         for name, value in delta.items():
             known = block.body.get(name)
@@ -139,7 +141,7 @@ class Said:
         if block is None:
             return
         if block.kind == "text":
-            for citation in block.body.get("citations") or ():
+            for citation in listed(block.body.get("citations")):
                 self._cite(block, citation)
         elif block.kind == "tool_use" and not any(block.pieces):
             self.json(block, written(block.body.get("input")))
@@ -150,9 +152,9 @@ class Said:
         if not block.forced:
             block.call = self._out.call(text_in(block.body, "id"), text_in(block.body, "name"))
 
-    def _cite(self, block: Block, citation: Any) -> None:
-        if isinstance(citation, dict) and isinstance(url := citation.get("url"), str):
-            cited = {"url": url, "title": citation.get("title") or "", "start_index": block.at}
+    def _cite(self, block: Block, citation: Mapping[str, Any]) -> None:
+        if isinstance(url := citation.get("url"), str):
+            cited = {"url": url, "title": text_in(citation, "title"), "start_index": block.at}
             self._out.annotate({"type": "url_citation", "url_citation": {**cited, "end_index": self._length}})
 
     # --- the end ------------------------------------------------------------------------------------------------
@@ -174,7 +176,7 @@ class Said:
             self._out.refusal(explained if isinstance(explained, str) and explained else REFUSED)
         if self._opaque:
             self._out.keep("anthropic", self._content())
-        self._out.finish(self._reason(reason), reason, ending.get("stop_sequence"))
+        self._out.finish(self._reason(reason), reason, text_in(ending, "stop_sequence") or None)
 
     def tell_usage(self) -> None:
         """Tell what is known of the usage."""
@@ -199,9 +201,7 @@ def usage_of(said: Mapping[str, Any]) -> Usage:
     Where the context was compacted on the way, what that took stands only among the iterations.
     """
     parts: list[Mapping[str, Any]] = [said]
-    parts += [
-        part for part in said.get("iterations") or () if isinstance(part, dict) and part.get("type") == "compaction"
-    ]
+    parts += [part for part in listed(said.get("iterations")) if part.get("type") == "compaction"]
     read = sum(count(part, "cache_read_input_tokens") for part in parts)
     write = sum(count(part, "cache_creation_input_tokens") for part in parts)
     details, written = said.get("output_tokens_details"), [part.get("cache_creation") for part in parts]
@@ -218,11 +218,6 @@ def usage_of(said: Mapping[str, Any]) -> Usage:
 def count(part: Mapping[str, Any], name: str) -> int:
     value = part.get(name)
     return value if isinstance(value, int) and value > 0 else 0
-
-
-def text_in(body: Mapping[str, Any], name: str) -> str:
-    value = body.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def written(input: object) -> str:

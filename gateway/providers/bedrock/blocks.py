@@ -18,7 +18,8 @@ import msgspec
 
 from gateway.providers.anthropic.forced import ANSWER
 from gateway.providers.bedrock.frames import Garbled
-from gateway.providers.bedrock.words import DIALECT, SERVER_TOOL, Body, inner, listed, text_in
+from gateway.providers.bedrock.words import DIALECT, SERVER_TOOL, Body
+from gateway.providers.members import inner, listed, text_in
 from gateway.providers.repairs import FINISH_AS
 from gateway.providers.shapes import UNREADABLE
 from gateway.providers.tally import Tally

@@ -13,7 +13,8 @@ from zlib import crc32
 
 from gateway.errors import CannotSay
 from gateway.providers.bedrock.models import Family
-from gateway.providers.bedrock.words import DIALECT, SERVER_TOOL, Body, inner, listed, text_in
+from gateway.providers.bedrock.words import DIALECT, SERVER_TOOL, Body
+from gateway.providers.members import inner, listed, text_in
 from gateway.providers.turns import Audio, Called, Document, Image, Part, Result, Text, Turn, says_the_same
 
 __all__ = ["Speaker", "tool_id"]

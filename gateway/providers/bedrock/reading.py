@@ -17,7 +17,8 @@ from msgspec.structs import replace
 from gateway.errors import Failure
 from gateway.providers.bedrock.blocks import Answer, usage_of
 from gateway.providers.bedrock.frames import Frame, Frames, Garbled
-from gateway.providers.bedrock.words import Body, inner, listed, text_in
+from gateway.providers.bedrock.words import Body
+from gateway.providers.members import inner, listed, text_in
 from gateway.providers.protocol import Headers
 from gateway.providers.shapes import UNREADABLE
 from gateway.providers.tally import Tally

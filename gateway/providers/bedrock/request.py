@@ -19,7 +19,8 @@ from gateway.providers.bedrock.content import Speaker
 from gateway.providers.bedrock.models import Family, family_of
 from gateway.providers.bedrock.thinking import Thought, thought_of
 from gateway.providers.bedrock.tools import offer_of
-from gateway.providers.bedrock.words import Body, inner
+from gateway.providers.bedrock.words import Body
+from gateway.providers.members import inner
 from gateway.providers.protocol import Rendered
 from gateway.providers.turns import Text
 from gateway.providers.wishes import Wishes

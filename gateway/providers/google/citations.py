@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from gateway.providers.members import inner
+
 __all__ = ["citations"]
 
 Mapped = Mapping[str, Any]
@@ -32,7 +34,7 @@ def supported(text: str, raw: bytes, grounding: Mapped) -> Iterator[tuple[int, i
     sources = [source_of(chunk) for chunk in listed(grounding.get("groundingChunks"))]
     supports = [support for support in listed(grounding.get("groundingSupports")) if isinstance(support, dict)]
     for support in supports:
-        start, end = place(text, raw, support.get("segment") or {})
+        start, end = place(text, raw, inner(support, "segment"))
         for index in listed(support.get("groundingChunkIndices")):
             if isinstance(index, int) and 0 <= index < len(sources) and (source := sources[index]) is not None:
                 yield start, end, source
