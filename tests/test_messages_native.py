@@ -16,8 +16,8 @@ import pytest
 from gateway.api.messages import Messages
 from gateway.cache.stale import key_of
 from gateway.config.load import load_text
-from gateway.providers.registry import ROWS
-from gateway.types import Caller, Native
+from gateway.providers.registry import ROWS, protocol_of
+from gateway.types import Account, Caller, Deployment, Native
 from tests import make
 from tests.gateway import Running, serving
 
@@ -127,6 +127,46 @@ async def test_its_provider_counts_the_tokens_or_they_are_estimated(counts: bool
     assert (path, body) == ("/v1/messages/count_tokens", {"model": "claude-x", "messages": [HI]})
     assert (answer.json()["input_tokens"] == 77, "x-gateway-estimated" not in answer.headers) == (counts, counts)
     assert (record.operation, record.status, record.cost, len(record.attempts)) == ("count_tokens", 200, 0, 1)
+
+
+def read_natively(data: bytes, size: int) -> tuple[bytes, bool, str | None]:
+    """What goes out of a native stream that comes in pieces of this size; whether it is complete, or why not."""
+    account = Account(name="up", kind="anthropic", base_url="https://example.test")
+    feed = protocol_of("anthropic").feed(
+        make.call(dialect="anthropic", native=Native({})), Deployment("d", account, "claude-x")
+    )
+    pieces = [feed.feed(data[at : at + size]) for at in range(0, len(data), size)]
+    pieces.append(feed.close())
+    failures = [piece.failure.kind for piece in pieces if piece.failure is not None]
+    return b"".join([piece.data for piece in pieces]), any(piece.done for piece in pieces), (failures or [None])[0]
+
+
+@native
+@pytest.mark.parametrize("size", [1, 7, 4096])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_native_stream_goes_through_whichever_ends_its_lines_have(end: bytes, size: int) -> None:
+    data = STREAM.replace(b"\n", end)
+    assert read_natively(data, size) == (data, True, None)
+
+
+@native
+def test_a_last_event_without_its_blank_line_is_the_end_all_the_same() -> None:
+    assert read_natively(STREAM[:-2], 4096) == (STREAM, True, None)
+    assert read_natively(STREAM[:-9], 4096) == (STREAM[: STREAM.rindex(b"event:")], False, "truncated")
+
+
+@native
+def test_an_answer_that_is_no_stream_is_not_handed_to_a_client_of_streams() -> None:
+    assert read_natively(json.dumps(MESSAGE).encode(), 4096) == (b"", False, "truncated")
+
+
+@native
+def test_a_document_in_an_event_is_not_too_large_and_costs_no_more_than_its_bytes() -> None:
+    found = {"type": "content_block_start", "index": 1, "content_block": {"type": "web_fetch_tool_result", "x": ""}}
+    large = b"data: %b\n\n" % json.dumps(found).replace('"x": ""', '"x": "' + "A" * 8_000_000 + '"').encode()
+    at = STREAM.index(b"event: message_delta")
+    data = STREAM[:at] + large + STREAM[at:]
+    assert read_natively(data, 16_384) == (data, True, None)
 
 
 async def test_what_could_not_go_out_at_once_is_told_once() -> None:

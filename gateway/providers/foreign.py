@@ -7,6 +7,7 @@ A Tongue knows the words of one protocol and nothing of streams, clients or resc
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from typing import Protocol as Interface
 
@@ -14,7 +15,7 @@ from gateway.errors import Failure
 from gateway.providers.chunks import ChunkWriter
 from gateway.providers.protocol import Answer, Headers, Kept, Piece, Rendered, SoFar
 from gateway.providers.rows import Row
-from gateway.providers.sse import EventTooLarge
+from gateway.providers.sse import LARGE_EVENT, EventTooLarge
 from gateway.providers.stream import framed
 from gateway.providers.tally import Tally
 from gateway.providers.whole import AnswerWriter
@@ -25,6 +26,8 @@ __all__ = ["Foreign", "Reader", "Tongue"]
 #: Bytes of everything that one answer may take on the wire, as in gather.py.
 MAX_ANSWER: Final = 64 * 1024 * 1024
 BLANK: Final = b" \t\r\n"
+#: The end of an event, whichever line ends a server writes.
+BLANK_LINE: Final = re.compile(rb"\n\n|\r\n\r\n|\r\r")
 TRUNCATED: Final = Failure(kind="truncated", message="the answer ended before a finish reason came")
 
 
@@ -225,29 +228,47 @@ class ChunkFeed(ForeignFeed):
 class NativeFeed(ForeignFeed):
     """A stream whose events go through as they are. Whatever broke off cannot be gone on with in its own words."""
 
-    __slots__ = ("_passed", "_rest", "dialect")
+    __slots__ = ("_passed", "_rest", "_searched", "dialect")
 
     def __init__(self, reader: Reader, out: Tally, dialect: str) -> None:
         super().__init__(reader, out)
         self.dialect = dialect
-        self._rest = b""
+        self._rest = bytearray()
+        self._searched = 0
         self._passed: list[bytes] = []
 
     @property
     def so_far(self) -> SoFar | None:
         return None
 
+    def close(self) -> Piece:
+        """The provider closed: the last event may be without its blank line."""
+        if self._ended:
+            return Piece()
+        rest = bytes(self._rest)
+        failure = super()._read(rest) or self._reader.close(self._out)
+        if failure is None and rest.lstrip(BLANK).startswith(b"{"):
+            # A whole answer, which is no event: clients of streams would not read it.
+            failure = TRUNCATED
+        elif failure is None and rest:
+            self._passed.append(rest + b"\n\n")
+        return self._piece(failure, over=True)
+
     def _read(self, data: bytes) -> Failure | None:
         """Event by event, so that all that came before an error goes out, and the error does not."""
-        *events, self._rest = (self._rest + data).split(b"\n\n")
-        if len(self._rest) > MAX_ANSWER:
-            return Failure(kind="garbage", message="an event of the stream never ends")
-        for event in events:
-            failure = super()._read(event + b"\n\n")
+        rest, begin = self._rest, 0
+        rest += data
+        for end in [blank.end() for blank in BLANK_LINE.finditer(rest, self._searched)]:
+            event = bytes(rest[begin:end])
+            failure = super()._read(event)
             if failure is not None:
                 return failure
-            self._passed.append(event + b"\n\n")
-        return None
+            self._passed.append(event)
+            begin = end
+        del rest[:begin]
+        # Half of a blank line may have come.
+        self._searched = max(len(rest) - 3, 0)
+        return None if len(rest) <= LARGE_EVENT else Failure("garbage", "an event of the stream never ends")
 
     def _taken(self, *, done: bool) -> bytes:
         passed = b"".join(self._passed)

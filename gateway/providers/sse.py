@@ -8,10 +8,12 @@ from __future__ import annotations
 import codecs
 from typing import Final
 
-__all__ = ["MAX_EVENT", "EventTooLarge", "Splitter"]
+__all__ = ["LARGE_EVENT", "MAX_EVENT", "EventTooLarge", "Splitter"]
 
 #: Bytes of one event. No honest one of text comes near.
 MAX_EVENT: Final = 1024 * 1024
+#: The same where a picture or a document may stand in one.
+LARGE_EVENT: Final = 32 * 1024 * 1024
 
 PREFIX: Final = b"data: "
 CRLF: Final = b"\r\n"

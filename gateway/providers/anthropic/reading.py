@@ -26,7 +26,7 @@ from gateway.providers.anthropic.events import (
 from gateway.providers.anthropic.said import UNNAMED, Said
 from gateway.providers.members import text_in
 from gateway.providers.shapes import UNREADABLE
-from gateway.providers.sse import Splitter
+from gateway.providers.sse import LARGE_EVENT, Splitter
 from gateway.providers.tally import Tally
 from gateway.reliability.failures import classify
 from gateway.reliability.said import said
@@ -41,7 +41,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.over = False
-        self._splitter = Splitter()
+        self._splitter = Splitter(LARGE_EVENT)
         self._said: Said | None = None
 
     def __repr__(self) -> str:

@@ -15,15 +15,13 @@ from gateway.providers.google.elements import Elements
 from gateway.providers.google.shapes import CHUNK, CHUNKS, Candidate, Chunk, usage_of
 from gateway.providers.google.turn import Turn, word_of
 from gateway.providers.shapes import UNREADABLE
-from gateway.providers.sse import Splitter
+from gateway.providers.sse import LARGE_EVENT, Splitter
 from gateway.providers.tally import Tally
 from gateway.reliability.failures import classify
 from gateway.reliability.said import said
 
-__all__ = ["MAX_CHUNK", "Reading", "read_whole"]
+__all__ = ["Reading", "read_whole"]
 
-#: Bytes of one chunk: a picture comes in one, and a large one has some 20 MB in base64.
-MAX_CHUNK: Final = 32 * 1024 * 1024
 DONE: Final = b"[DONE]"
 
 
@@ -71,7 +69,7 @@ class Reading:
             data = data.lstrip()
             if not data:
                 return []
-            self._splitter = Elements(MAX_CHUNK) if data[:1] in b"[{" else Splitter(MAX_CHUNK)
+            self._splitter = Elements(LARGE_EVENT) if data[:1] in b"[{" else Splitter(LARGE_EVENT)
         return self._splitter.feed(data)
 
     def tell(self, chunk: Chunk, out: Tally) -> Failure | None:
