@@ -17,6 +17,7 @@ from gateway import __version__
 from gateway.errors import Failure
 from gateway.providers.fitting import fit
 from gateway.providers.gather import Gather
+from gateway.providers.mended import call_ids
 from gateway.providers.protocol import Answer, Headers, Rendered
 from gateway.providers.repairs import Body, fitted
 from gateway.providers.rows import Row
@@ -163,6 +164,9 @@ class OpenAI:
         body["id"] = body.get("id") or f"chatcmpl-{call.id}"
         body["model"] = body.get("model") or deployment.model
         self.row.repairs.apply(body)
+        for index, choice in enumerate(body["choices"]):
+            if isinstance(message := choice.get("message"), dict):
+                call_ids(message, f"call_{call.id}{index or ''}")
         try:
             whole, _ = fitted(body, self.row.repairs, Whole)
         except msgspec.ValidationError as error:
@@ -184,12 +188,15 @@ class OpenAI:
 
 
 def is_plain(whole: Whole) -> bool:
-    """Whether a valid answer also is complete and spells its reasoning."""
-    return bool(whole.choices) and all(spelled(choice.message) and not empty(choice) for choice in whole.choices)
+    """Whether a valid answer also is complete, spells its reasoning, and has an id for every call."""
+    return bool(whole.choices) and all(
+        spelled(choice.message) and all(call.id for call in choice.message.tool_calls or ()) and not empty(choice)
+        for choice in whole.choices
+    )
 
 
 def spelled(message: Message) -> bool:
-    return message.reasoning is None or message.reasoning_content is not None
+    return message.reasoning_content is not None or (message.reasoning is None and not message.reasoning_details)
 
 
 def empty(choice: Choice) -> bool:

@@ -8,12 +8,14 @@ place in a valid answer moves to a member of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from gateway.providers.shapes import FINISH, TIERS
+from gateway.providers import mended
+from gateway.providers.shapes import FINISH, TIERS, Annotation
 
 __all__ = ["ANSWER", "CHUNK", "Body", "Repair", "Repairs", "calls", "fitted"]
 
@@ -73,6 +75,12 @@ FINISH_AS: Final[Mapping[str, str]] = {
     "refusal": "content_filter",
     "sensitive": "content_filter",
 }
+#: Parts of a content that become text or reasoning.
+SAID: Final = ("text", "output_text", "thinking", "reasoning")
+#: Parts of a content that are text, members of a thinking part that hold it, and of an object that hold its words.
+TEXT_PARTS: Final = ("text", "output_text")
+THOUGHTS: Final = ("thinking", "summary", "reasoning", "text", "content")
+WORDS: Final = ("text", "summary", "thinking", "content")
 TIER_AS: Final[Mapping[str, str]] = {"on_demand": "default", "standard": "default", "provisioned": "scale"}
 
 
@@ -109,9 +117,9 @@ def chunk_object(body: Body) -> bool:
 def created_whole(body: Body) -> bool:
     """``created`` is a whole number of seconds."""
     created = body.get("created")
-    if isinstance(created, int):
+    if isinstance(created, int) and not isinstance(created, bool):
         return False
-    return set_to(body, "created", int(created) if isinstance(created, float) else 0)
+    return set_to(body, "created", int(created) if isinstance(created, float) and isfinite(created) else 0)
 
 
 def choices_listed(body: Body) -> bool:
@@ -122,7 +130,8 @@ def choices_listed(body: Body) -> bool:
     changed = False
     for position, choice in enumerate(found):
         if isinstance(choice, dict) and not isinstance(choice.get("index"), int):
-            changed = set_to(choice, "index", position)
+            whole = mended.whole_number(choice.get("index"))
+            changed = set_to(choice, "index", position if whole is None else whole)
     return changed
 
 
@@ -154,14 +163,14 @@ def usage_counted(body: Body) -> bool:
 
 
 def cleaned(usage: Body) -> bool:
-    changed = False
+    changed = mended.counted(usage)
     for name in ("prompt_tokens_details", "completion_tokens_details"):
         found = usage.get(name, 0)
-        if found is None:
+        if isinstance(found, dict):
+            changed |= without_nulls(found) | mended.known_counts(found)
+        elif name in usage:
             del usage[name]
             changed = True
-        elif isinstance(found, dict):
-            changed |= without_nulls(found)
     return changed
 
 
@@ -205,10 +214,12 @@ def finish_by_content(choice: Body) -> bool:
 
 
 def logprobs_null(choice: Body) -> bool:
-    """``logprobs`` without any are null."""
+    """``logprobs`` without any are null; those in another form than OpenAI's move to ``native_logprobs``."""
     found = choice.get("logprobs")
     if not isinstance(found, dict):
         return False
+    if found.get("content") is None and found.get("refusal") is None and any(found.values()):
+        choice["native_logprobs"] = found
     if found.get("content") is None and found.get("refusal") is None:
         return set_to(choice, "logprobs", None)
     return not {"content", "refusal"} <= found.keys() and set_to(
@@ -248,13 +259,15 @@ def content_text(part: Body) -> bool:
     The parts themselves stay, as ``content_parts``, where there is more to them than these two.
     """
     pieces = part.get("content")
+    if isinstance(pieces, dict):
+        pieces = [pieces]
     if not isinstance(pieces, list):
         return False
     text, thought = "".join(map(text_of, pieces)), "".join(map(thought_of, pieces))
     part["content"] = text if text or not thought else None
-    if thought:
-        part.setdefault("reasoning_content", thought)
-    if any(kind_of(piece) not in ("text", "thinking") for piece in pieces):
+    if thought and not part.get("reasoning_content"):
+        part["reasoning_content"] = thought
+    if not all(map(is_said, pieces)):
         part["content_parts"] = pieces
     return True
 
@@ -263,34 +276,62 @@ def kind_of(piece: object) -> object:
     return piece.get("type") if isinstance(piece, dict) else "text"
 
 
+def is_said(piece: object) -> bool:
+    """Whether text or reasoning is all that a part is; a signature is more."""
+    if not isinstance(piece, dict):
+        return isinstance(piece, str)
+    inner = piece.get("summary")
+    parts = [piece, *(inner if isinstance(inner, list) else ())]
+    return piece.get("type") in SAID and not any(isinstance(part, dict) and part.get("signature") for part in parts)
+
+
 def text_of(piece: object) -> str:
     if isinstance(piece, str):
         return piece
-    return str(piece.get("text") or "") if isinstance(piece, dict) and piece.get("type") == "text" else ""
+    return str(piece.get("text") or "") if isinstance(piece, dict) and piece.get("type") in TEXT_PARTS else ""
 
 
 def thought_of(piece: object) -> str:
-    if not isinstance(piece, dict) or piece.get("type") != "thinking":
+    """The thoughts in a part: Mistral's ``thinking``, or Databricks' ``reasoning`` with its ``summary``."""
+    if not isinstance(piece, dict) or piece.get("type") not in ("thinking", "reasoning"):
         return ""
-    thoughts = piece.get("thinking")
-    return "".join(map(text_of, thoughts)) if isinstance(thoughts, list) else str(thoughts or "")
+    thoughts = next((piece[name] for name in THOUGHTS if piece.get(name)), "")
+    return "".join(map(worded, thoughts)) if isinstance(thoughts, list) else worded(thoughts)
+
+
+def worded(thought: object) -> str:
+    """The text of a thought, which may be the member of an object: of a summary, or of Heroku's ``reasoning``."""
+    if isinstance(thought, dict):
+        return next((text for name in WORDS if isinstance(text := thought.get(name), str) and text), "")
+    return thought if isinstance(thought, str) else ""
 
 
 def reasoning_spelled(part: Body) -> bool:
-    """``reasoning`` is also there as ``reasoning_content``, the spelling that every answer of ours has."""
-    thought = part.get("reasoning")
-    if not isinstance(thought, str) or part.get("reasoning_content") is not None:
+    """``reasoning`` is also there as ``reasoning_content``, the spelling that every answer of ours has.
+
+    It may be an object, and where there is none the ``reasoning_details`` tell.
+    """
+    if part.get("reasoning_content") is not None:
         return False
-    return set_to(part, "reasoning_content", thought)
+    thought = part.get("reasoning")
+    if isinstance(thought, str):
+        return set_to(part, "reasoning_content", thought)
+    details = part.get("reasoning_details")
+    said = worded(thought) or ("".join(map(worded, details)) if isinstance(details, list) else "")
+    return bool(said) and set_to(part, "reasoning_content", said)
 
 
 def annotations_known(part: Body) -> bool:
     """``annotations`` are citations; all others move to ``native_annotations``."""
     found = part.get("annotations")
-    if not isinstance(found, list) or all(kind_of(item) == "url_citation" for item in found):
+    if not isinstance(found, list):
         return False
-    part["native_annotations"] = [item for item in found if kind_of(item) != "url_citation"]
-    return set_to(part, "annotations", [item for item in found if kind_of(item) == "url_citation"])
+    changed = sum(mended.cited(item) for item in found) > 0
+    others = [item for item in found if not mended.fits(item, Annotation)]
+    if not others:
+        return changed
+    part["native_annotations"] = others
+    return set_to(part, "annotations", [item for item in found if mended.fits(item, Annotation)])
 
 
 # --- tool calls -------------------------------------------------------------------------------------------------
@@ -331,9 +372,20 @@ def tool_arguments_present(part: Body) -> bool:
 #: Every repair of a whole answer, in the order in which they build on one another.
 ANSWER: Final = Repairs(
     "message",
-    body=(answer_object, created_whole, choices_listed, tier_known, usage_absent, usage_counted),
-    choice=(finish_known, logprobs_null, logprobs_named),
+    body=(
+        answer_object,
+        created_whole,
+        choices_listed,
+        tier_known,
+        usage_absent,
+        usage_counted,
+        mended.error_absent,
+        mended.envelope_typed,
+    ),
+    choice=(finish_known, logprobs_null, mended.logprobs_typed, logprobs_named),
     part=(
+        mended.texts_typed,
+        mended.audio_typed,
         nulls_absent,
         message_members,
         content_text,
@@ -348,20 +400,39 @@ ANSWER: Final = Repairs(
 #: Every repair of a chunk.
 CHUNK: Final = Repairs(
     "delta",
-    body=(chunk_object, created_whole, choices_listed, tier_known, usage_counted),
-    choice=(delta_present, finish_present, finish_known, logprobs_null),
-    part=(nulls_absent, content_text, reasoning_spelled, tool_typed, tool_arguments),
+    body=(
+        chunk_object,
+        created_whole,
+        choices_listed,
+        tier_known,
+        usage_counted,
+        mended.error_absent,
+        mended.envelope_typed,
+    ),
+    choice=(delta_present, finish_present, finish_known, logprobs_null, mended.logprobs_typed),
+    part=(
+        mended.texts_typed,
+        nulls_absent,
+        mended.known_role,
+        content_text,
+        reasoning_spelled,
+        tool_typed,
+        tool_arguments,
+    ),
 )
 
 
 def fitted(body: Body, known: Repairs, shape: type[Shape]) -> tuple[Shape, bool]:
     """A body after the ``known`` repairs as a valid answer or chunk, and whether it took more than those.
 
-    Providers change without notice: what still does not fit gets every repair there is. Raises ValidationError when
-    that does not help either.
+    Providers change without notice: what still does not fit gets every repair there is, and reasoning has our spelling
+    whoever thought. Raises ValidationError when that does not help either.
     """
     try:
-        return msgspec.convert(body, shape), False
+        found = msgspec.convert(body, shape)
     except msgspec.ValidationError:
         (ANSWER if known.name == ANSWER.name else CHUNK).apply(body)
         return msgspec.convert(body, shape), True
+    parts = (choice.get(known.name) for choice in body.get("choices") or ())
+    spelled = sum(isinstance(part, dict) and reasoning_spelled(part) for part in parts) > 0
+    return (msgspec.convert(body, shape), True) if spelled else (found, False)

@@ -21,9 +21,12 @@ __all__ = [
     "TIERS",
     "UNREADABLE",
     "WHOLE",
+    "Annotation",
+    "Audio",
     "Chunk",
     "ChunkChoice",
     "Delta",
+    "Logprobs",
     "Message",
     "Tokens",
     "ToolDelta",
@@ -47,11 +50,14 @@ class PromptDetails(Struct, gc=False):
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     audio_tokens: int = 0
+    text_tokens: int = 0
+    image_tokens: int = 0
 
 
 class CompletionDetails(Struct, gc=False):
     reasoning_tokens: int = 0
     audio_tokens: int = 0
+    text_tokens: int = 0
     accepted_prediction_tokens: int = 0
     rejected_prediction_tokens: int = 0
 
@@ -67,9 +73,19 @@ class Tokens(Struct):
     prompt_cache_hit_tokens: int = 0
 
 
+class Likely(Struct, gc=False):
+    token: str
+    logprob: float
+    bytes: list[int] | None
+
+
+class Token(Likely, gc=False):
+    top_logprobs: list[Likely]
+
+
 class Logprobs(Struct, gc=False):
-    content: list[Any] | None
-    refusal: list[Any] | None
+    content: list[Token] | None
+    refusal: list[Token] | None
 
 
 class FunctionDelta(Struct, gc=False):
@@ -96,6 +112,7 @@ class Delta(Struct):
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: Any = None
+    reasoning_details: Any = None
     tool_calls: list[ToolDelta] | UnsetType = UNSET
     function_call: FunctionDelta | UnsetType = UNSET
     audio: Any = None
@@ -125,7 +142,9 @@ class Chunk(Struct):
     choices: list[ChunkChoice]
     usage: Tokens | None = None
     service_tier: Tier | None = None
-    error: None = None
+    system_fingerprint: str | None = None
+    obfuscation: str = ""
+    error: UnsetType = UNSET
     x_groq: Extension | None = None
 
 
@@ -149,16 +168,35 @@ class CustomCall(Struct, tag_field="type", tag="custom"):
     custom: Custom
 
 
+class Citation(Struct, gc=False):
+    start_index: int
+    end_index: int
+    url: str
+    title: str
+
+
+class Annotation(Struct, tag_field="type", tag="url_citation", gc=False):
+    url_citation: Citation
+
+
+class Audio(Struct, gc=False):
+    id: str
+    expires_at: int
+    data: str
+    transcript: str
+
+
 class Message(Struct):
     role: Literal["assistant"]
     content: str | None
     refusal: str | None
     reasoning_content: str | None = None
     reasoning: Any = None
+    reasoning_details: Any = None
     tool_calls: list[ToolCall | CustomCall] | UnsetType = UNSET
     function_call: Function | UnsetType = UNSET
-    annotations: list[dict[str, Any]] | UnsetType = UNSET
-    audio: Any = None
+    annotations: list[Annotation] | UnsetType = UNSET
+    audio: Audio | None = None
 
 
 class Choice(Struct):
@@ -177,7 +215,9 @@ class Whole(Struct):
     choices: list[Choice]
     usage: Tokens | UnsetType = UNSET
     service_tier: Tier | None = None
-    error: None = None
+    system_fingerprint: str | None = None
+    metadata: dict[str, str] | None = None
+    error: UnsetType = UNSET
 
 
 #: What msgspec raises for bytes that are not JSON of the type, not UTF-8, or nested too deep.

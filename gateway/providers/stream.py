@@ -15,10 +15,12 @@ from typing import Any, Final
 import msgspec
 
 from gateway.errors import Failure
+from gateway.providers import mended
+from gateway.providers.mended import whole_number
 from gateway.providers.protocol import Piece, SoFar
 from gateway.providers.repairs import Body, calls, fitted
 from gateway.providers.rows import Row
-from gateway.providers.shapes import CHUNK, UNREADABLE, Chunk, Tokens, content_of, usage_of
+from gateway.providers.shapes import CHUNK, UNREADABLE, Chunk, Tokens, ToolDelta, content_of, usage_of
 from gateway.providers.sofar import Words
 from gateway.providers.sse import EventTooLarge, Splitter
 from gateway.reliability.failures import classify
@@ -50,6 +52,7 @@ class Stream:
     __slots__ = (
         "_begun",
         "_call",
+        "_called",
         "_created",
         "_deployment",
         "_finished",
@@ -87,6 +90,7 @@ class Stream:
         self._begun: set[int] = set()
         self._finished: set[int] = set()
         self._tools: dict[int, list[Any]] = {}
+        self._called: dict[tuple[int, int], bool] = {}
         self._words = Words()
         self._held: list[Body] = []
         self._id = ""
@@ -178,13 +182,17 @@ class Stream:
                 return False
             if choice.finish_reason is not None and choice.index in self._finished:
                 return False
-            if delta.reasoning is not None and delta.reasoning_content is None:
+            if delta.reasoning_content is None and (delta.reasoning is not None or delta.reasoning_details):
                 return False
-            if delta.tool_calls and any(call.id and not call.type for call in delta.tool_calls):
+            if delta.tool_calls and not self._are_named(choice.index, delta.tool_calls):
                 return False
             if choice.logprobs is not None and choice.logprobs.content is None and choice.logprobs.refusal is None:
                 return False
         return True
+
+    def _are_named(self, choice: int, pieces: list[ToolDelta]) -> bool:
+        """Whether each call that begins has its id, and each id its type."""
+        return all(call.type if call.id else (choice, call.index) in self._called for call in pieces)
 
     def _note(self, chunk: Chunk) -> bool:
         """Count a chunk that goes out; say whether it holds content."""
@@ -197,8 +205,9 @@ class Stream:
                 content = True
                 self.output_bytes += size
                 self._words.take(choice)
-            if choice.delta.tool_calls:
-                self._tools.setdefault(choice.index, [])
+            for call in choice.delta.tool_calls or ():
+                at = (choice.index, call.index)
+                self._called[at] = self._called.get(at, False) or is_named(call)
             self._begun.add(choice.index)
             if choice.finish_reason is not None:
                 self._finished.add(choice.index)
@@ -238,11 +247,20 @@ class Stream:
             return Failure(kind="garbage", message=f"a chunk of the stream is not one: {error}")
         if not self._id:
             self._id, self._created, self.model = chunk.id, chunk.created, chunk.model
-        out = [msgspec.json.encode(held) for held in self._held if self._identify(held)]
+        out = [valid for held in self._held if self._identify(held) and (valid := self._made_valid(held))]
         self._held.clear()
         if body is not self._tail:
             out.append(msgspec.json.encode(body) if surprised or event is None or b"\n" in event else event)
         return chunk, out
+
+    def _made_valid(self, body: Body) -> bytes:
+        """The bytes of a chunk that holds no content; nothing where it cannot be made valid."""
+        try:
+            fitted(body, self._row.chunk_repairs, Chunk)
+        except msgspec.ValidationError:
+            self.skipped += 1
+            return b""
+        return msgspec.json.encode(body)
 
     def _hold(self, body: Body) -> None:
         """Keep a chunk that has no ``id`` and no content until the stream has one; a few come first at most."""
@@ -282,12 +300,20 @@ class Stream:
         return True
 
     def _number_tools(self, choice: Body) -> bool:
-        """Tool calls without an ``index`` are numbered by their ids in the order in which they come."""
+        """Tool calls without an ``index`` are numbered by their ids in the order in which they come.
+
+        One that begins without an id gets one of ours.
+        """
         changed = False
         delta = choice.get("delta")
+        index = choice.get("index")
         for call in calls(delta) if isinstance(delta, dict) else ():
             if not isinstance(call.get("index"), int):
-                call["index"] = self._tool_number(choice.get("index"), call.get("id"))
+                whole = whole_number(call.get("index"))
+                call["index"] = self._tool_number(index, call.get("id")) if whole is None else whole
+                changed = True
+            if not call.get("id") and isinstance(index, int) and (index, call["index"]) not in self._called:
+                call |= {"id": f"call_{self._call.id}{len(self._called)}", "type": call.get("type") or "function"}
                 changed = True
         return changed
 
@@ -303,8 +329,10 @@ class Stream:
             out += self._finishes()
         if not self.complete:
             return self._failed(out, content, Failure(kind="truncated", message=why))
-        if self._tail is not None and self._call.include_usage:
-            out.append(msgspec.json.encode(self._tail))
+        if not all(self._called.values()):
+            return self._failed(out, content, Failure(kind="garbage", message="a tool was called without its name"))
+        if self._tail is not None and self._call.include_usage and (tail := self._made_valid(self._tail)):
+            out.append(tail)
         self._over = True
         return Piece(self._sink(out), content, done=True)
 
@@ -314,7 +342,7 @@ class Stream:
         self._finished |= self._begun
         if not left:
             return []
-        reason = "tool_calls" if self._tools else "stop"
+        reason = "tool_calls" if self._called else "stop"
         self.finish = self.finish or reason
         last: list[Body] = [{"index": index, "delta": {}, "logprobs": None, "finish_reason": reason} for index in left]
         envelope = {"id": self._id, "object": "chat.completion.chunk", "created": self._created, "model": self.model}
@@ -323,6 +351,11 @@ class Stream:
     def _failed(self, out: list[bytes], content: bool, failure: Failure) -> Piece:
         self._over = True
         return Piece(self._sink(out), content, failure=failure)
+
+
+def is_named(call: ToolDelta) -> bool:
+    """Whether a piece of a tool call says which tool it is."""
+    return bool((call.function and call.function.name) or (call.custom and call.custom.name))
 
 
 def framed(events: list[bytes]) -> bytes:
@@ -398,6 +431,7 @@ def usage_in(body: Body) -> Body | None:
     """The usage in a chunk: its own, a choice's, or the one that an extension holds."""
     for place in (body, *(body.get("choices") or ()), body.get("x_groq")):
         usage = place.get("usage") if isinstance(place, dict) else None
-        if isinstance(usage, dict) and isinstance(usage.get("prompt_tokens"), int):
+        if isinstance(usage, dict) and whole_number(usage.get("prompt_tokens")) is not None:
+            mended.counted(usage)
             return usage
     return None
