@@ -274,6 +274,9 @@ class App:
     async def scrape(self) -> bytes:
         """All metrics. What health and admission know is read here, for only this loop may touch it."""
         self.metrics.tell(gauges(self.health, self.admission, self._clock()))
+        state = self._state.health()
+        kept = {"remembered": state.remembered, "recalled": state.recalled, "lost": state.forgotten}
+        self.metrics.tell({"gateway_kept_total": {(what,): n for what, n in kept.items()}})
         return await asyncio.to_thread(self.metrics.render)
 
     def condition(self) -> Report:

@@ -100,6 +100,17 @@ async def test_a_client_that_sends_back_text_alone_is_served(gateway: Running, s
     assert answer["content"] == "Answer 5."
 
 
+async def test_what_is_kept_and_given_back_is_counted(gateway: Running) -> None:
+    answer = await ask(gateway, user("hello"))
+    await ask(gateway, user("hello"), bare(answer), user("more"))
+    scraped = (await gateway.http.get(f"{gateway.admin}/metrics")).text
+    assert {line for line in scraped.split("\n") if line.startswith("gateway_kept_total{")} == {
+        'gateway_kept_total{result="remembered"} 2.0',
+        'gateway_kept_total{result="recalled"} 1.0',
+        'gateway_kept_total{result="lost"} 0.0',
+    }
+
+
 async def test_a_client_that_sends_everything_back_needs_no_memory(gateway: Running) -> None:
     answer = await ask(gateway, user("hello"))
     gateway.app._state.remembered._by.clear()  # type: ignore[attr-defined]

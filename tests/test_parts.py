@@ -85,6 +85,11 @@ async def test_tries_are_told_in_the_order_in_which_they_began() -> None:
         assert record.deployment == "a"
 
 
+def test_the_story_names_what_the_provider_was_not_told() -> None:
+    record = Exchange("x", 1.0, "chat", "anonymous", "ok", 200, 0.3, 0.0, dropped=("seed", "messages[].name"))
+    assert explain(record)[1] == "Left out, since its provider has no words for it: seed, messages[].name."
+
+
 def test_a_client_that_left_is_told_from_a_try_that_was_slower() -> None:
     left = Attempt(1, "a", "acme", "a", 0.0, 0.3, cancelled=True)
     record = Exchange("x", 1.0, "chat", "anonymous", "cancelled", 499, 0.3, 0.0, attempts=(left,))

@@ -107,7 +107,7 @@ def _story(exchange: Exchange) -> Iterator[str]:
     for attempt in exchange.attempts:
         yield _attempt(attempt, exchange)
     if exchange.dropped:
-        yield f"Left out, since its provider has no words for them: {', '.join(exchange.dropped)}."
+        yield f"Left out, since its provider has no words for it: {', '.join(exchange.dropped)}."
     if exchange.status:
         yield _ending(exchange)
 

@@ -68,7 +68,15 @@ class Memory(View):
 
     def health(self) -> Health:
         """See State.health."""
-        return Health("memory", up=True, refreshed_at=self._refreshed_at, forgotten=self.remembered.lost)
+        known = self.remembered
+        return Health(
+            "memory",
+            up=True,
+            refreshed_at=self._refreshed_at,
+            forgotten=known.lost,
+            remembered=known.kept,
+            recalled=known.found,
+        )
 
     async def aclose(self) -> None:
         """See State.aclose."""

@@ -142,8 +142,8 @@ class Redis(View):
     def health(self) -> Health:
         """See State.health. A Redis that takes no records is not up, even where it still answers."""
         error = self._link.error or self._refused
-        lost = self.remembered.lost
-        return Health("redis", error is None, self._refreshed_at, error, self._outbox.dropped, lost)
+        dropped, known = self._outbox.dropped, self.remembered
+        return Health("redis", error is None, self._refreshed_at, error, dropped, known.lost, known.kept, known.found)
 
     async def aclose(self) -> None:
         """See State.aclose."""

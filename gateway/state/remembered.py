@@ -27,12 +27,15 @@ def name_of(caller: str, key: str) -> str:
 
 
 class Remembered:
-    """Values by name, the least recently used forgotten first. ``lost`` counts what could not be kept or told."""
+    """Values by name, the least recently used forgotten first.
 
-    __slots__ = ("_by", "_most", "_now", "_size", "_to_tell", "lost")
+    ``kept`` counts what callers gave, ``found`` what they got back, ``lost`` what could not be kept or told.
+    """
+
+    __slots__ = ("_by", "_most", "_now", "_size", "_to_tell", "found", "kept", "lost")
 
     def __init__(self, most: int = MOST) -> None:
-        self.lost = 0
+        self.kept = self.found = self.lost = 0
         self._most = most
         self._by: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
         self._to_tell: dict[str, None] = {}
@@ -59,6 +62,7 @@ class Remembered:
             name = name_of(caller, key)
             self.learn(name, value)
             if name in self._by:
+                self.kept += 1
                 self._to_tell[name] = None
 
     def learn(self, name: str, value: bytes) -> None:

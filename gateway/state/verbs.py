@@ -28,7 +28,8 @@ ALONE_S: Final = 2.0
 class Health(Struct, frozen=True):
     """How the state store does: ``up``, and what it last said if not; when it last answered (monotonic seconds).
 
-    ``dropped`` counts records that are lost, ``forgotten`` what could not be remembered or recalled.
+    ``dropped`` counts records that are lost; ``remembered`` and ``recalled`` what callers gave and got back,
+    ``forgotten`` what could not be remembered or recalled.
     """
 
     kind: str
@@ -37,6 +38,8 @@ class Health(Struct, frozen=True):
     error: str | None = None
     dropped: int = 0
     forgotten: int = 0
+    remembered: int = 0
+    recalled: int = 0
 
 
 class State(Protocol):

@@ -74,6 +74,7 @@ class View:
             for name, value in asked.items():
                 self.remembered.learn(name, value)
                 found[missing[name]] = value
+        self.remembered.found += len(found)
         return found
 
     async def _from_others(self, names: Sequence[str]) -> Mapping[str, bytes]:

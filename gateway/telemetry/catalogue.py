@@ -165,6 +165,19 @@ CATALOGUE: Final = (
         ("phase",),
         "Clients that left: `waiting` for the first content, or while `streaming`.",
     ),
+    Metric(
+        "gateway_dropped_total",
+        "counter",
+        ("target",),
+        "Requests of which a provider was not told something that it has no words for; the record's `dropped` names it.",
+    ),
+    Metric(
+        "gateway_kept_total",
+        "counter",
+        ("result",),
+        "What providers want back in the next turn: `remembered` of their answers, `recalled` for clients that had not "
+        "sent it, or `lost`, being too large or for want of the shared state. A turn with several calls counts each.",
+    ),
     Metric("gateway_redis_up", "gauge", (), "1 when the shared state answers, 0 when not. Absent without Redis."),
     Metric(
         "gateway_decision_log_dropped_total",

@@ -105,6 +105,8 @@ class Metrics:
             request.disconnects.value += 1
         if request.ttft is not None and exchange.ttft_s is not None:
             request.ttft.observe(exchange.ttft_s)
+        if exchange.dropped:
+            self._number("gateway_dropped_total", exchange.deployment or _NONE).value += 1
         if exchange.attempts:
             self._observe_attempts(exchange)
 

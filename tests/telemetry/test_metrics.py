@@ -44,6 +44,13 @@ def test_a_request_is_counted_by_route_model_outcome_and_stream() -> None:
     }
 
 
+def test_requests_of_which_something_was_left_out_are_counted_by_who_served() -> None:
+    metrics = told(plain(), plain(dropped=("seed", "user")), plain(dropped=("seed",)))
+    assert scraped(metrics, "gateway_dropped_total") == {
+        f'gateway_dropped_total{{target="{plain().deployment}"}}': 2,
+    }
+
+
 def test_names_that_clients_make_up_share_one_series() -> None:
     metrics = told(*(plain(model=f"made-up-{n}") for n in range(50)), plain(model=None))
     assert scraped(metrics, "gateway_requests_total") == {
