@@ -169,7 +169,7 @@ CATALOGUE: Final = (
         "gateway_dropped_total",
         "counter",
         ("target",),
-        "Requests of which a provider was not told something that it has no words for; the record's `dropped` names it.",
+        "Requests of which a provider was not told something that it has no words for: see the record's `dropped`.",
     ),
     Metric(
         "gateway_kept_total",
