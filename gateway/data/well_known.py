@@ -39,7 +39,7 @@ WELL_KNOWN: Final[Mapping[str, tuple[tuple[str, Tier], ...]]] = MappingProxyType
         # Inference profiles, which any commercial region has.
         "bedrock": (
             ("global.amazon.nova-2-lite-v1:0", "cheap"),
-            ("global.anthropic.claude-sonnet-4-5-20250929-v1:0", "strong"),
+            ("global.anthropic.claude-sonnet-4-6", "strong"),
         ),
     }
 )

@@ -120,7 +120,7 @@ def asked_tool(prompt: Prompt) -> Mapping[str, Any] | None:
     """The function to call: the named one, else the first; none once its result has come back."""
     wanted = prompt.fields.get("tool_choice")
     functions = offered(prompt)
-    if not functions or wanted == "none" or prompt.last_role == "tool":
+    if not functions or wanted == "none" or prompt.has_result:
         return None
     name = (wanted.get("function") or {}).get("name") if isinstance(wanted, Mapping) else None
     return next((f for f in functions if f.get("name") == name), functions[0])

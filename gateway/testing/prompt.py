@@ -31,6 +31,13 @@ class Prompt(Struct, frozen=True, eq=False):
         return str(self.messages[-1].get("role", "")) if self.messages else ""
 
     @property
+    def has_result(self) -> bool:
+        """Whether a tool's result has come since the assistant last spoke; more of the user's may stand after it."""
+        roles = [m.get("role") for m in self.messages]
+        since = roles[::-1].index("assistant") if "assistant" in roles else len(roles)
+        return "tool" in roles[len(roles) - since :]
+
+    @property
     def question(self) -> str:
         """The text of the last user message."""
         asked = [m for m in self.messages if m.get("role") == "user"]

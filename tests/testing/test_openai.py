@@ -166,6 +166,10 @@ def test_the_named_tool_is_called_and_none_once_its_result_is_there() -> None:
     assert first == {"name": "weather", "arguments": '{"city":"city"}'}
     result = [*body()["messages"], {"role": "tool", "tool_call_id": "x", "content": "rain"}]
     assert whole(tools=[WEATHER], messages=result)["choices"][0]["finish_reason"] == "stop"
+    reminded = [*result, {"role": "user", "content": "Be brief."}]
+    assert whole(tools=[WEATHER], messages=reminded)["choices"][0]["finish_reason"] == "stop"
+    again = [*result, {"role": "assistant", "content": "Rain."}, {"role": "user", "content": "And now?"}]
+    assert whole(tools=[WEATHER], messages=again)["choices"][0]["finish_reason"] == "tool_calls"
     assert whole(tools=[WEATHER], tool_choice="none")["choices"][0]["finish_reason"] == "stop"
 
 
