@@ -247,7 +247,7 @@ CLOUD: Final = (
     Row(
         kind="mistral",
         cannot=SERVED - {"file_ids"} | _words("video"),
-        keeps=_words("reasoning_content reasoning top_k"),
+        keeps=_words("reasoning_content reasoning top_k index"),
         media_in_results=True,
         efforts=("none", "high"),
         adjust=(as_mistral_says_it,),
