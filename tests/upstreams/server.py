@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -74,10 +74,20 @@ class Upstream:
         self.wrong: list[str] = []
         self.down = 0
         self.cut = b""
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+    def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection until either side hangs up."""
+        self._serving.add(task := asyncio.create_task(self._serve(reader, writer)))
+        task.add_done_callback(self._serving.discard)
+
+    async def leave(self) -> None:
+        """Hang up."""
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[:-2]
@@ -87,13 +97,9 @@ class Upstream:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
-            self._writers.discard(writer)
             writer.close()
-
-    def leave(self) -> None:
-        """Hang up."""
-        for writer in self._writers:
-            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def _reply(self, request: Request, writer: asyncio.StreamWriter) -> None:
         if self.down:
@@ -149,10 +155,10 @@ def whole(writer: asyncio.StreamWriter, status: int, value: Any) -> None:
 async def upstream(words: Words, story: Sequence[Answer]) -> AsyncIterator[Upstream]:
     """One that serves until the block is left."""
     running = Upstream(words, story)
-    server = await asyncio.start_server(running.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(running.take, "127.0.0.1", 0)
     running.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield running
     finally:
         server.close()
-        running.leave()
+        await running.leave()
