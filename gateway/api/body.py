@@ -88,7 +88,8 @@ class _Chat(Struct):
     reasoning_effort: str | None = None
 
 
-#: Members of a content part that a provider would fetch from.
+#: Members of a content part that a provider would fetch from, as it would from ``file.file_data``. Of an operator's own
+#: storage at a cloud (``gs://``, ``s3://``) it would do so in the operator's name, so that only public addresses pass.
 LINKS: Final = frozenset({"image_url", "video_url", "audio_url", "file_url"})
 
 
@@ -112,10 +113,16 @@ def _refuse_links(messages: list[dict[str, Any]]) -> None:
         for m, part in enumerate(content):
             for name in LINKS.intersection(part):
                 link = part[name]
-                url = link.get("url") if type(link) is dict else link
-                if url is not None and (why := why_not(name, url)):
-                    place = f"messages[{n}].content[{m}].{name}"
-                    raise BadRequest(f"{name} {why}.", code=f"invalid_{name}", param=place)
+                _refuse_link(
+                    name, link.get("url") if type(link) is dict else link, f"messages[{n}].content[{m}].{name}"
+                )
+            if type(file := part.get("file")) is dict:
+                _refuse_link("file_data", file.get("file_data"), f"messages[{n}].content[{m}].file.file_data")
+
+
+def _refuse_link(name: str, url: object, place: str) -> None:
+    if url is not None and (why := why_not(name, url)):
+        raise BadRequest(f"{name} {why}.", code=f"invalid_{name}", param=place)
 
 
 def tags_of(header: str) -> Mapping[str, str]:

@@ -116,7 +116,7 @@ def why_not(name: str, url: object) -> str | None:
     """
     if type(url) is not str:
         return "must be a URL"
-    if url[:5].lower() == "data:" or (name == "file_url" and ":" not in url and "." not in url):
+    if url[:5].lower() == "data:" or (name in ("file_url", "file_data") and ":" not in url and "." not in url):
         # A document may also stand there itself, in base64.
         return None
     try:

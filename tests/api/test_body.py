@@ -148,6 +148,19 @@ def test_a_link_is_found_however_its_member_is_spelled() -> None:
     assert judge(json.dumps({"model": "a", "messages": part(file_url={"url": "JVBERi0x/+=="})}).encode())
 
 
+@pytest.mark.parametrize("url", ["gs://ours/secret.pdf", "s3://ours/secret.pdf", "http://10.0.0.1/", "file:///x", {}])
+def test_a_file_is_data_or_at_a_public_address_and_never_in_the_operators_storage(url: object) -> None:
+    place = "messages[1].content[1].file.file_data"
+    assert refused(messages=part(file={"file_data": url}))[:2] == ("invalid_file_data", place)
+
+
+@pytest.mark.parametrize(
+    "data", ["data:application/pdf;base64,JVBERi0=", "JVBERi0x/+==", "https://files.test/a.pdf", None]
+)
+def test_a_file_may_be_data_or_an_address(data: str | None) -> None:
+    assert judge(json.dumps({"model": "a", "messages": part(file={"file_data": data, "file_id": "f"})}).encode())
+
+
 @pytest.mark.parametrize(
     "url",
     """

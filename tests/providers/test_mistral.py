@@ -92,5 +92,9 @@ def test_tools_have_parameters_and_choices_have_mistrals_words() -> None:
     assert (body["tools"], body["tool_choice"]) == ([full], "any")
 
 
+def test_a_request_in_which_nothing_is_said_is_mistrals_to_refuse() -> None:
+    assert rendered("mistral", {"messages": []})[0]["messages"] == []
+
+
 def test_an_empty_list_of_stops_is_none() -> None:
     assert rendered("mistral", asks(stop=[]))[0] == asks()

@@ -221,10 +221,19 @@ def fitting(content: list[Body], vendor: str) -> Iterator[Body]:
             else:
                 yield from ({"text": text} for text in texts_of([block]) if text.strip())
         elif "toolResult" in block or inner(block, "toolUse").get("type") == SERVER_TOOL:
-            if vendor in ("amazon", ""):
+            if vendor in ("amazon", "") and not is_stored(block):
                 yield block
         elif block.keys() & BACK:
             yield block
+
+
+def is_stored(block: Body) -> bool:
+    """Whether a result holds a file of somebody's storage. Nova's own never do, and a client may have written it: it
+    would be read in the operator's name.
+    """
+    found = listed(inner(block, "toolResult").get("content"))
+    media = [inner(inner(one, kind), "source") for one in found for kind in ("image", "document", "video")]
+    return any("s3Location" in source for source in media)
 
 
 def is_signed(thought: Body) -> bool:

@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.providers.google.parts import called, result, said
 from gateway.providers.google.shapes import Object
+from gateway.providers.members import inner, listed
 from gateway.providers.turns import Called, Result, Turn, says_the_same
 
 __all__ = ["contents"]
@@ -23,7 +24,7 @@ UNSIGNED: Final = "skip_thought_signature_validator"
 #: What one part of a model's turn may be. Our own notes of what an answer rested on stand among them, and stay here.
 PARTS: Final = frozenset(
     """
-    text functionCall functionResponse inlineData fileData executableCode codeExecutionResult toolCall toolResponse
+    text functionCall functionResponse inlineData executableCode codeExecutionResult toolCall toolResponse
     """.split()
 )
 
@@ -63,7 +64,8 @@ def users(turn: Turn, order: list[str], given: frozenset[str], *, third: bool) -
 
 def own(turn: Turn) -> list[Object] | None:
     """The model's own parts of this turn; None where there are none, or the client has changed what they say."""
-    parts = [part for part in turn.native.get("google", ()) if isinstance(part, dict) and PARTS & part.keys()]
+    kept = listed(turn.native.get("google"))
+    parts = [part for part in kept if PARTS & part.keys() and not is_stored(part)]
     if not parts:
         return None
     text = "".join([part["text"] for part in parts if isinstance(part.get("text"), str) and not part.get("thought")])
@@ -75,6 +77,15 @@ def own(turn: Turn) -> list[Object] | None:
         for at, call in enumerate(calls)
     ]
     return parts if says_the_same(turn, text, known) else None
+
+
+def is_stored(part: Object) -> bool:
+    """Whether a part, or one of a function's response in it, names a file that no model made.
+
+    A client may have written it, and what lies in the operator's storage would be read in the operator's name.
+    """
+    within = listed(inner(part, "functionResponse").get("parts"))
+    return "fileData" in part or any("fileData" in one for one in within)
 
 
 def ids(parts: Sequence[Object]) -> Iterator[str]:
