@@ -368,7 +368,7 @@ async def test_what_may_be_secret_in_an_address_is_not_told() -> None:
     """0.0.0.0 10.0.0.1 100.64.0.1 100.100.100.200 127.0.0.1 127.255.255.255 168.63.129.16 169.254.169.254 172.16.0.1
     192.0.0.192 192.168.1.1 198.18.0.1 224.0.0.1 240.0.0.1 255.255.255.255 :: ::1 ::ffff:127.0.0.1 ::ffff:10.0.0.1
     ::127.0.0.1 64:ff9b::7f00:1 64:ff9b::a9fe:a9fe 2002:7f00:1:: 2002:c0a8:101::1 2001:0:7f00:1:: fc00::1 fd00:ec2::254
-    fe80::1 fe80::1%eth0 ff02::1 2001:db8::1 64:ff9b:1::808:808 localhost""".split(),
+    fe80::1 fe80::1%eth0 fec0::1 ff02::1 2001:db8::1 64:ff9b:1::808:808 localhost""".split(),
 )
 def test_an_address_that_is_not_public_is_known_in_every_form(address: str) -> None:
     assert not is_public(address)
@@ -435,6 +435,24 @@ async def test_a_provider_that_takes_bytes_gets_them(site: Site, monkeypatch: py
         assert provider.requests[0]["turns"][0]["blocks"] == [
             {"bytes": base64.b64encode(PNG).decode(), "type": "image/png"}
         ]
+
+
+async def test_calls_beside_each_other_for_several_choices_fetch_a_file_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def pinned(url: httpx2.URL, address: str, headers: dict[str, str]) -> httpx2.Request:
+        asked.append(url.path)
+        return httpx2.Request("GET", f"{site.url}/png")
+
+    monkeypatch.setattr(fetch, "is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr("gateway.upstream.fetch.pinned", pinned)
+    monkeypatch.setattr("gateway.upstream.targets.Fetcher", lambda rules: Fetcher(rules, resolve=names))
+    async with gateway_with("fetch: {allow: on}") as (gateway, provider):
+        answer = await gateway.chat(asking("https://files.test/png", n=5))
+    assert answer.status_code == 200
+    assert (asked, len(provider.requests)) == (["/png"], 5)
 
 
 async def test_what_cannot_be_fetched_is_the_clients_to_know_and_no_fault_of_the_providers(site: Site) -> None:

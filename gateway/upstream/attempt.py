@@ -95,6 +95,7 @@ class Trial:
         self._from_streams = auto and not call.stream and streamable(call)
         self._native = call.dialect if call.native is not None else None
         self._fetched: dict[str, str] = {}
+        self._fetching = asyncio.Lock()
         self._won = won
 
     async def whole(self, current: Current) -> Answer | Failure:
@@ -309,7 +310,9 @@ class Trial:
 
     async def _inlined(self, fetcher: Fetcher, call: Call, current: Current) -> Call:
         """The call with the files that it names. The time that they take is not the provider's."""
-        call = await fetcher.inline(call, self._fetched, self._left(current, self._clock()))
+        # Tries beside each other wait for one another's files: nothing is fetched twice.
+        async with self._fetching:
+            call = await fetcher.inline(call, self._fetched, self._left(current, self._clock()))
         current.started_at = self._clock()
         return call
 

@@ -17,8 +17,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 #: Public by its number, but answered by the cloud that one runs in: Azure's agent.
 OF_A_CLOUD: Final = frozenset({ipaddress.ip_address("168.63.129.16")})
-#: Not public either, whatever the version of Python says: carriers' own, protocol assignments, NAT64 of one's own.
-OF_A_NETWORK: Final = tuple(map(ipaddress.ip_network, ("100.64.0.0/10", "192.0.0.0/24", "64:ff9b:1::/48")))
+#: Not public either, whatever the version of Python says: carriers' own, protocol assignments, NAT64 of one's own, and
+#: what sites had of their own before fc00::/7.
+OF_A_NETWORK: Final = tuple(map(ipaddress.ip_network, ("100.64.0.0/10", "192.0.0.0/24", "64:ff9b:1::/48", "fec0::/10")))
 #: Networks of IPv6 in whose addresses an address of IPv4 stands last: compatible ones, and NAT64.
 ENDING_IN_IPV4: Final = (ipaddress.ip_network("::/96"), ipaddress.ip_network("64:ff9b::/96"))
 
