@@ -33,8 +33,9 @@ def as_mistral_says_it(fields: dict[str, Any], deployment: Deployment) -> tuple[
     dropped: set[str] = set()
     thinks = deployment.reasoning or deployment.thinking != "none"
     messages = [_message(message, thinks, dropped) for message in fields["messages"]]
-    if (last := messages[-1])["role"] == "assistant" and not last.get("tool_calls"):
-        messages[-1] = {**last, "prefix": True}
+    for last in messages[-1:]:
+        if last["role"] == "assistant" and not last.get("tool_calls"):
+            messages[-1] = {**last, "prefix": True}
     fields["messages"] = messages
     if not fields.get("stop", True):
         del fields["stop"]

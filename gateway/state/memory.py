@@ -63,7 +63,6 @@ class Memory(View):
         self.buckets.settle()
         self.remembered.turn(now)
         self.remembered.settle()
-        self.remembered.turn(now)
         self._refreshed_at = now
 
     def health(self) -> Health:
