@@ -138,7 +138,7 @@ def read_natively(data: bytes, size: int) -> tuple[bytes, bool, str | None]:
     pieces = [feed.feed(data[at : at + size]) for at in range(0, len(data), size)]
     pieces.append(feed.close())
     failures = [piece.failure.kind for piece in pieces if piece.failure is not None]
-    return b"".join([piece.data for piece in pieces]), any(piece.done for piece in pieces), (failures or [None])[0]
+    return b"".join([piece.data for piece in pieces]), any(piece.done for piece in pieces), next(iter(failures), None)
 
 
 @native

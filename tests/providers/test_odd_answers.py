@@ -77,7 +77,7 @@ BEDROCK = {
     "usage": {"inputTokens": 5, "outputTokens": 2, "totalTokens": 7, "cacheReadInputTokens": 1},
     "additionalModelResponseFields": {"delta": {"stop_sequence": "x"}},
 }
-SAID = {
+SAID: dict[str, Any] = {
     "role": "assistant",
     "content": "hi",
     "refusal": None,
@@ -108,7 +108,7 @@ OPENAI = {
     "choices": [{**CHOICE, "message": SAID}],
     "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
 }
-CALL = {"index": 0, **SAID["tool_calls"][0]}  # type: ignore[index]
+CALL = {"index": 0, **SAID["tool_calls"][0]}
 CHUNK = {
     **OPENAI,
     "object": "chat.completion.chunk",
