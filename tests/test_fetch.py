@@ -368,7 +368,8 @@ async def test_what_may_be_secret_in_an_address_is_not_told() -> None:
     """0.0.0.0 10.0.0.1 100.64.0.1 100.100.100.200 127.0.0.1 127.255.255.255 168.63.129.16 169.254.169.254 172.16.0.1
     192.0.0.192 192.168.1.1 198.18.0.1 224.0.0.1 240.0.0.1 255.255.255.255 :: ::1 ::ffff:127.0.0.1 ::ffff:10.0.0.1
     ::127.0.0.1 64:ff9b::7f00:1 64:ff9b::a9fe:a9fe 2002:7f00:1:: 2002:c0a8:101::1 2002:808:808::1 2001:0:7f00:1::
-    2001:20::1 fc00::1 fd00:ec2::254 fe80::1 fe80::1%eth0 fec0::1 ff02::1 2001:db8::1 64:ff9b:1::808:808 localhost""".split(),
+    2001:20::1 fc00::1 fd00:ec2::254 fe80::1 fe80::1%eth0 fec0::1 ff02::1 2001:db8::1 64:ff9b:1::808:808
+     localhost""".split(),
 )
 def test_an_address_that_is_not_public_is_known_in_every_form(address: str) -> None:
     assert not is_public(address)
