@@ -16,6 +16,7 @@ from gateway.upstream.http1 import Http1
 from gateway.upstream.targets import make_ready
 from tests.credentials.cloud import Cloud, cloud
 from tests.gateway import BODY, Running, serving
+from tests.test_messages_native import Upstream
 
 ENTRA = "POST /contoso/oauth2/v2.0/token"
 SECRET = "entra-client-secret"
@@ -158,3 +159,21 @@ async def test_a_probe_carries_the_login_too() -> None:
             await probe(make_ready(world, {"http1": transport})["a"], leave, time.monotonic)
             await transport.aclose()
         assert [failure.kind if failure is not None else None for failure in leave.failures] == [None, "auth"]
+
+
+async def test_tokens_are_counted_by_a_provider_that_a_login_opens() -> None:
+    upstream = Upstream()
+    with cloud() as there:
+        there.token(ENTRA, TOKEN)
+        async with await asyncio.start_server(upstream.serve, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            text = (
+                f"providers: {{up: {{kind: azure_anthropic, base_url: '{url}', allow_private: true,"
+                f" auth: {LOGIN % there.url}}}}}\n"
+                "deployments: {claude: {provider: up, model: claude-x}}\n"
+            )
+            async with serving(load_text(text, {"SECRET": SECRET})) as gateway:
+                asked = {"model": "claude", "messages": [{"role": "user", "content": "Hi"}]}
+                answer = await gateway.http.post(f"{gateway.url}/v1/messages/count_tokens", json=asked)
+    assert answer.json() == {"input_tokens": 77}
+    assert [headers["authorization"] for _, headers, _ in upstream.seen] == [f"Bearer {TOKEN}".lower()]

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from msgspec.structs import replace
+
 from gateway.errors import CannotSay, Failure, TransportError
 from gateway.providers.counting import counted, question
 from gateway.story import Story, micros
@@ -57,6 +59,9 @@ async def _asked(target: Target, request: WireRequest) -> tuple[int | None, int 
     status: int | None = None
     try:
         async with asyncio.timeout(WITHIN_S):
+            if target.credential is not None:
+                login = await target.credential.headers(request.endpoint, request.body)
+                request = replace(request, headers=request.headers + login)
             response = await target.transport.send(request, target.deployment.account.timeouts)
             status = response.status
             try:
