@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="signalbox", description="An OpenAI-compatible gateway that explains itself.")
+    parser = argparse.ArgumentParser(prog="signalbox", description="A gateway for LLM requests that explains itself.")
     parser.add_argument("--version", action="version", version=f"signalbox {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     config = argparse.ArgumentParser(add_help=False)
@@ -134,7 +134,10 @@ def _example(world: World, public: str) -> str:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    problems = check(arguments.config, os.environ, _found(arguments.config))
+    found = _found(arguments.config)
+    for line in found.lines if found is not None else ():
+        print(f"  found {line}")
+    problems = check(arguments.config, os.environ, found)
     for problem in problems:
         print(problem)
     errors = sum(problem.severity == "error" for problem in problems)

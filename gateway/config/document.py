@@ -8,13 +8,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from gateway.config.kinds import kinds
 from gateway.config.schema import Config, StrategyEntry
 from gateway.config.units import Count, Duration, Hidden, HiddenDocument, OneOrMore, Size, Switch
+from gateway.data.well_known import WELL_KNOWN
 from gateway.policy.strategies import STRATEGIES
 from gateway.types import Secret
 
@@ -24,8 +26,9 @@ _INTRODUCTION = """# Configuration
 
 One YAML file says everything: `signalbox run --config gateway.yaml`. `signalbox check --config gateway.yaml` says what
 is wrong with one, with line, column and what to do. A running gateway takes a changed file over by itself when it is
-good, and keeps what it has when it is not. Examples: [config/minimal.yaml](../config/minimal.yaml) and
-[config/gateway.yaml](../config/gateway.yaml).
+good, and keeps what it has when it is not. Examples: [config/minimal.yaml](../config/minimal.yaml),
+[config/providers.yaml](../config/providers.yaml), [config/claude-code.yaml](../config/claude-code.yaml), and
+[config/gateway.yaml](../config/gateway.yaml) with everything.
 
 This page is written from the schema (`python -m gateway.config.document`), as is the JSON schema for editors.
 
@@ -56,9 +59,25 @@ _WORDS: tuple[tuple[Any, str], ...] = (
 _PLAIN = {str: "text", int: "whole number", float: "number", bool: "on or off", Secret: "secret"}
 
 
+_KINDS = """
+## Kinds of provider
+
+What `kind` may be, and what is known of each: the variable of its key, the login where there is no key, both used by
+themselves at its own address only, and the deployments that `discover` makes where that variable is set.
+
+| kind | protocol | address | key | login | discovered |
+|---|---|---|---|---|---|"""
+PROTOCOLS: Final = {
+    "openai": "Chat Completions",
+    "anthropic": "Messages",
+    "google": "generateContent",
+    "bedrock": "Converse",
+}
+
+
 def document() -> str:
     """The whole page as Markdown."""
-    return "\n".join([_INTRODUCTION, *_sections()]) + "\n"
+    return "\n".join([_INTRODUCTION, *_sections(), *_kinds()]) + "\n"
 
 
 def _sections() -> Iterator[str]:
@@ -66,6 +85,16 @@ def _sections() -> Iterator[str]:
     for name, field in Config.model_fields.items():
         for model in _models(field.annotation):
             yield from _tree(f"`{name}`{_plural(field.annotation)}", model)
+
+
+def _kinds() -> Iterator[str]:
+    yield _KINDS
+    for kind in kinds():
+        key = ", ".join(f"`{name}`" for name in kind.env) or "–"
+        login = f"`{kind.login}`" if kind.login else "–"
+        address = f"`{kind.base_url}`" if kind.base_url else "yours"
+        found = ", ".join(f"`{model}`" for model, _ in WELL_KNOWN.get(kind.kind, ())) or "–"
+        yield f"| `{kind.kind}` | {PROTOCOLS[kind.protocol]} | {address} | {key} | {login} | {found} |"
 
 
 def _plural(annotation: Any) -> str:

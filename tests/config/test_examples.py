@@ -17,14 +17,25 @@ from gateway.config.load import check, json_schema, load, wants_discovery
 from gateway.config.schema import Config
 
 ROOT = Path(__file__).parent.parent.parent
-EXAMPLES = ("minimal.yaml", "gateway.yaml")
+EXAMPLES = ("minimal.yaml", "gateway.yaml", "providers.yaml", "claude-code.yaml")
 
 
 def environ_of(file: Path) -> dict[str, str]:
     """Every variable that a file names, set to something that fits."""
     names = sorted(set(re.findall(r"\$\{([A-Z0-9_]+)\}", file.read_text())))
     values = {name: f"{place:064x}" for place, name in enumerate(names)}
-    return values | {"OPENAI_API_KEY": "sk-of-the-test", "AZURE_ENDPOINT": "https://me.openai.azure.com"}
+    keys = dict.fromkeys(["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "AWS_BEARER_TOKEN_BEDROCK"], "k")
+    return values | keys | {"AZURE_OPENAI_API_KEY": "k", "AZURE_ENDPOINT": "https://me.openai.azure.com"}
+
+
+def test_the_example_over_four_protocols_is_the_one_that_the_readme_shows() -> None:
+    file = ROOT / "config" / "providers.yaml"
+    world = load(file, environ_of(file))
+    kinds = {deployment.account.kind for deployment in world.deployments.values()}
+    assert kinds == {"anthropic", "bedrock", "gemini", "azure_openai"}
+    assert [name for name, deployment in world.deployments.items() if deployment.price is None] == []
+    shown = file.read_text().partition("\n")[2]
+    assert f"```yaml\n{shown}```" in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
