@@ -123,7 +123,7 @@ def _found(path: str) -> Found | None:
 def _banner(world: World, public: str, admin: str) -> None:
     what = f"{len(world.deployments)} deployments, {len(world.routes)} routes"
     print(f"Signalbox {__version__} · {what} · policy {world.version}")
-    print(f"  clients  {public}/v1      operators  {admin}/metrics, {admin}/docs")
+    print(f"  clients  {public}/v1 (Anthropic's: {public})      operators  {admin}/metrics, {admin}/docs")
     print("  try      " + _example(world, public), flush=True)
 
 
