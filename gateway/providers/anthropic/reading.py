@@ -5,7 +5,7 @@ Read next: events.py, for what comes often; said.py, for what is told of it.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -25,6 +25,7 @@ from gateway.providers.anthropic.events import (
 )
 from gateway.providers.anthropic.said import UNNAMED, Said
 from gateway.providers.members import text_in
+from gateway.providers.mended import whole_number
 from gateway.providers.shapes import UNREADABLE
 from gateway.providers.sse import LARGE_EVENT, Splitter
 from gateway.providers.tally import Tally
@@ -32,6 +33,17 @@ from gateway.reliability.failures import classify
 from gateway.reliability.said import said
 
 __all__ = ["Reader", "whole"]
+
+
+#: Events that have a part of a block, by the member that it is in.
+BLOCKS: Final = {"content_block_start": "content_block", "content_block_delta": "delta"}
+#: Deltas that are known, by the member that is their text.
+DELTAS: Final = {
+    "text_delta": "text",
+    "input_json_delta": "partial_json",
+    "thinking_delta": "thinking",
+    "signature_delta": "signature",
+}
 
 
 class Reader:
@@ -99,9 +111,13 @@ class Reader:
             return None
         if body.get("type") == "error" or isinstance(body.get("error"), dict):
             return classify(None, (), said(body), in_band=True)
-        index, delta = body.get("index"), body.get("delta")
-        if body.get("type") == "content_block_delta" and isinstance(index, int) and isinstance(delta, dict):
-            answer.other(answer.block(index, UNNAMED), delta)
+        kind = text_in(body, "type")
+        if kind == "message_delta":
+            delta, usage = body.get("delta"), body.get("usage")
+            told = delta if isinstance(delta, dict) else {}
+            change(answer, Changed(told, usage if isinstance(usage, dict) else None))
+        elif kind in BLOCKS and not take(answer, kind, body):
+            return Failure(kind="garbage", message=f"a {kind} of the stream cannot be read, and what it said is lost")
         return None
 
     def _stop(self, answer: Said) -> Failure | None:
@@ -121,6 +137,25 @@ def grow(answer: Said, event: Grown) -> None:
         answer.thinking(answer.block(event.index, "thinking"), delta.thinking)
     elif type(delta) is Signature:
         answer.sign(answer.block(event.index, "thinking"), delta.signature)
+
+
+def take(answer: Said, kind: str, event: dict[str, Any]) -> bool:
+    """An event of a block, in whatever types its members came; False when it cannot be told what it says of which."""
+    index = whole_number(event.get("index"))
+    inner = event.get(BLOCKS[kind])
+    if index is None or not isinstance(inner, dict):
+        return False
+    if kind == "content_block_start":
+        answer.begin(index, inner)
+        return True
+    piece = DELTAS.get(str(inner.get("type")))
+    if piece is None:
+        answer.other(answer.block(index, UNNAMED), inner)
+        return True
+    text = inner.get(piece)
+    if isinstance(text, str):
+        grow(answer, msgspec.convert({"index": index, "delta": inner}, Grown))
+    return text is None or isinstance(text, str)
 
 
 def start(answer: Said, message: dict[str, Any], out: Tally) -> None:
@@ -153,9 +188,10 @@ def whole(body: bytes, out: Tally) -> Failure | None:
     answer = Said(out)
     start(answer, message, out)
     for index, block in enumerate(content):
-        if isinstance(block, dict):
-            answer.begin(index, block)
-            answer.end(index)
+        if not isinstance(block, dict):
+            return Failure(kind="garbage", message="the answer has a block that is none")
+        answer.begin(index, block)
+        answer.end(index)
     if not isinstance(reason := message.get("stop_reason"), str):
         return Failure(kind="truncated", message="the answer has no stop_reason")
     answer.tell_usage()

@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.providers.anthropic.forced import ANSWER
 from gateway.providers.members import listed, text_in
+from gateway.providers.mended import whole_number
 from gateway.providers.repairs import FINISH_AS
 from gateway.providers.shapes import UNREADABLE
 from gateway.providers.tally import Tally
@@ -32,16 +33,18 @@ REFUSED: Final = "The model refused to answer."
 class Block:
     """A content block as it comes. ``body`` is what is known of it but for its ``pieces`` of text or JSON.
 
-    ``call`` is the index of the tool call that it is; ``at`` is where in the text of the answer it begins.
+    ``call`` is the index of the tool call that it is; ``at`` is where in the text of the answer it begins. ``open``
+    until it was said to end.
     """
 
-    __slots__ = ("at", "body", "call", "kind", "pieces")
+    __slots__ = ("at", "body", "call", "kind", "open", "pieces")
 
     def __init__(self, body: Body, at: int) -> None:
         self.body = body
         self.kind = str(body.get("type"))
         self.at = at
         self.call: int | None = None
+        self.open = True
         self.pieces: list[str] = []
 
     @property
@@ -138,8 +141,9 @@ class Said:
     def end(self, index: int) -> None:
         """A block is complete."""
         block = self._blocks.get(index)
-        if block is None:
+        if block is None or not block.open:
             return
+        block.open = False
         if block.kind == "text":
             for citation in listed(block.body.get("citations")):
                 self._cite(block, citation)
@@ -170,6 +174,8 @@ class Said:
         if self.ended:
             return
         self.ended = True
+        for index in self._blocks:
+            self.end(index)
         if reason == "refusal":
             details = ending.get("stop_details")
             explained = details.get("explanation") if isinstance(details, dict) else None
@@ -180,7 +186,7 @@ class Said:
 
     def tell_usage(self) -> None:
         """Tell what is known of the usage."""
-        if isinstance(self._usage.get("output_tokens"), int):
+        if whole_number(self._usage.get("output_tokens")) is not None:
             self._out.used(usage_of(self._usage))
 
     def _reason(self, native: str) -> str:
@@ -216,8 +222,7 @@ def usage_of(said: Mapping[str, Any]) -> Usage:
 
 
 def count(part: Mapping[str, Any], name: str) -> int:
-    value = part.get(name)
-    return value if isinstance(value, int) and value > 0 else 0
+    return max(0, whole_number(part.get(name)) or 0)
 
 
 def written(input: object) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -20,15 +20,13 @@ from gateway.providers.anthropic.forced import ANSWER
 from gateway.providers.bedrock.frames import Garbled
 from gateway.providers.bedrock.words import DIALECT, SERVER_TOOL, Body
 from gateway.providers.members import inner, listed, text_in
+from gateway.providers.mended import whole_number
 from gateway.providers.repairs import FINISH_AS
 from gateway.providers.shapes import UNREADABLE
 from gateway.providers.tally import Tally
 from gateway.types import Usage
 
 __all__ = ["Answer", "usage_of"]
-
-#: Blocks whose turn is kept as it came.
-OPAQUE: Final = frozenset({"reasoningContent", "citationsContent", "toolResult"})
 
 
 class Block:
@@ -64,7 +62,7 @@ class Block:
             return {self.kind: {**content, **self.body}}
         if self.kind == "reasoningContent" and "redactedContent" not in self.body:
             return {self.kind: {"reasoningText": {"text": joined, **self.body}}}
-        return {self.kind: self.body} if self.kind in OPAQUE else None
+        return None if self.kind == "image" else {self.kind: self.body}
 
 
 class Answer:
@@ -97,6 +95,8 @@ class Answer:
             self._picture(text_in(image, "format"), [text_in(inner(image, "source"), "bytes")])
         elif isinstance(result := said.get("toolResult"), dict):
             self._keep(index, "toolResult").body |= result
+        else:
+            self._unknown(index, said)
         self.end(index)
 
     def _cited(self, index: int, said: Body) -> None:
@@ -133,6 +133,8 @@ class Answer:
             self._keep(index, "toolResult").body.setdefault("content", []).extend(results)
         elif isinstance(image := delta.get("image"), dict) and index in self._blocks:
             self._blocks[index].pieces.append(text_in(inner(image, "source"), "bytes"))
+        else:
+            self._unknown(index, delta)
 
     def end(self, index: int) -> None:
         """A block is complete: what is said of its text can be told."""
@@ -156,6 +158,13 @@ class Answer:
         block = self._block(index, kind)
         block.kind = kind
         return block
+
+    def _unknown(self, index: int, said: Body) -> None:
+        """A block of a kind that is not known here, or more of one: kept, so that the client can see that it is."""
+        for kind, value in said.items():
+            if isinstance(value, dict) and value:
+                self._keep(index, kind).body |= value
+                return
 
     def _text(self, index: int, text: str) -> None:
         block = self._block(index, "text")
@@ -262,5 +271,4 @@ def usage_of(said: Mapping[str, Any]) -> Usage:
 
 
 def count(said: Mapping[str, Any], name: str) -> int:
-    value = said.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return max(0, whole_number(said.get(name)) or 0)

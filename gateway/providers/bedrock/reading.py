@@ -19,6 +19,7 @@ from gateway.providers.bedrock.blocks import Answer, usage_of
 from gateway.providers.bedrock.frames import Frame, Frames, Garbled
 from gateway.providers.bedrock.words import Body
 from gateway.providers.members import inner, listed, text_in
+from gateway.providers.mended import whole_number
 from gateway.providers.protocol import Headers
 from gateway.providers.shapes import UNREADABLE
 from gateway.providers.tally import Tally
@@ -96,13 +97,15 @@ class Reader:
 
 
 def tell(answer: Answer, kind: str, said: Body) -> None:
-    """What an event says of the message. Kinds that are not known say nothing."""
+    """What an event says of the message. Kinds that are not known say nothing. Raises Garbled for half a block."""
     if kind == "messageStop":
         answer.finish(text_in(said, "stopReason"), inner(said, "additionalModelResponseFields"))
         return
-    index = said.get("contentBlockIndex")
-    if not isinstance(index, int):
+    if not kind.startswith("contentBlock"):
         return
+    index = whole_number(said.get("contentBlockIndex"))
+    if index is None:
+        raise Garbled(f"a {kind} does not say of which block it is")
     if kind == "contentBlockDelta":
         answer.grow(index, inner(said, "delta"))
     elif kind == "contentBlockStart":
