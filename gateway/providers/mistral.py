@@ -39,6 +39,8 @@ def as_mistral_says_it(fields: dict[str, Any], deployment: Deployment) -> tuple[
     fields["messages"] = messages
     if not fields.get("stop", True):
         del fields["stop"]
+    if isinstance(prediction := fields.get("prediction"), dict) and isinstance(prediction.get("content"), list):
+        fields["prediction"] = {**prediction, "content": "".join(map(_text, prediction["content"]))}
     if tools := fields.get("tools"):
         fields["tools"] = [_tool(tool) for tool in tools]
     _choice(fields)
@@ -108,6 +110,11 @@ def _part(part: Mapping[str, Any]) -> Mapping[str, Any]:
     if kind == "refusal":
         return {"type": "text", "text": part.get("refusal") or ""}
     return part
+
+
+def _text(part: Mapping[str, Any]) -> str:
+    text = part.get("text")
+    return text if isinstance(text, str) else ""
 
 
 # --- tools ------------------------------------------------------------------------------------------------------

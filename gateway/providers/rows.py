@@ -260,7 +260,7 @@ CLOUD: Final = (
         drop=tuple(
             """
             user store service_tier logit_bias verbosity safety_identifier prompt_cache_retention prompt_cache_options
-            modalities
+            modalities audio moderation
             """.split()
         ),
         repairs=Repairs(

@@ -62,6 +62,15 @@ def test_members_that_mistral_refuses_are_left_out() -> None:
     assert dropped == ("user", "messages[].name")
 
 
+def test_a_prediction_is_one_text_and_what_only_openai_knows_is_left_out() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    asked = asks(prediction={"type": "content", "content": parts}, audio={"voice": "x"}, moderation={"model": "m"})
+    body, dropped = rendered("mistral", asked)
+    assert body["prediction"] == {"type": "content", "content": "ab"}
+    assert dropped == ("audio", "moderation")
+    assert sent() == []
+
+
 def test_parts_have_mistrals_names() -> None:
     content = [
         {"type": "text", "text": "x"},
