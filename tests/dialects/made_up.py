@@ -9,9 +9,9 @@ from __future__ import annotations
 import collections.abc as abc
 import types
 from random import Random
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, NotRequired, Required, Union, get_args, get_origin
 
-from typing_extensions import NotRequired, Required, get_type_hints, is_typeddict
+from typing_extensions import get_type_hints, is_typeddict
 
 __all__ = ["Impossible", "made"]
 
@@ -43,7 +43,7 @@ SCHEMATIC: Final = frozenset({"input", "input_schema", "parameters", "schema"})
 RARE: Final = frozenset(
     "stream n audio web_search_options logprobs container mcp_servers modalities function_call functions".split()
 )
-LISTS: Final = (list, abc.Iterable, abc.Sequence)
+LISTS: Final[tuple[Any, ...]] = (list, abc.Iterable, abc.Sequence)
 
 
 class Impossible(Exception):
@@ -52,7 +52,7 @@ class Impossible(Exception):
 
 def made(kind: Any, dice: Random, name: str = "", depth: int = 0) -> Any:
     """A value of this type, for a member of this name. Raises Impossible."""
-    origin = get_origin(kind)
+    origin: Any = get_origin(kind)
     if origin in (Required, NotRequired, Annotated):
         return made(get_args(kind)[0], dice, name, depth)
     if origin is Literal:
@@ -99,7 +99,8 @@ def one_of(kinds: list[Any], dice: Random, name: str, depth: int) -> Any:
 def object_of(kind: Any, dice: Random, depth: int) -> dict[str, Any]:
     found = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
-        required = get_origin(hint) is Required or name in kind.__required_keys__
+        origin: Any = get_origin(hint)
+        required = origin is Required or name in kind.__required_keys__
         likely = 0.06 if depth == 0 and name in RARE else 0.4
         if not required and (depth > DEEPEST or dice.random() > likely):
             continue

@@ -176,7 +176,7 @@ DELTAS: list[tuple[Body, Body, Body]] = [
 def test_deltas_of_anthropics_become_the_block_that_they_are_of(
     begun: Body, delta: Body, whole: Body, closed: bool
 ) -> None:
-    said = [
+    said: list[Body] = [
         {"type": "message_start", "message": message(reason=None)},
         {"type": "content_block_start", "index": 0, "content_block": begun},
         {"type": "content_block_delta", "index": 0, "delta": delta},
