@@ -10,17 +10,18 @@ finishes once; usage comes once, last, and only to those who asked; a stream has
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from gateway.errors import Failure
 from gateway.providers import mended
 from gateway.providers.mended import whole_number
+from gateway.providers.numbering import Numbering
 from gateway.providers.protocol import Piece, SoFar
 from gateway.providers.repairs import Body, calls, fitted
 from gateway.providers.rows import Row
-from gateway.providers.shapes import CHUNK, UNREADABLE, Chunk, Tokens, ToolDelta, content_of, usage_of
+from gateway.providers.shapes import CHUNK, UNREADABLE, Chunk, Tokens, content_of, usage_of
 from gateway.providers.sofar import Words
 from gateway.providers.sse import EventTooLarge, Splitter
 from gateway.reliability.failures import classify
@@ -52,19 +53,18 @@ class Stream:
     __slots__ = (
         "_begun",
         "_call",
-        "_called",
         "_created",
         "_deployment",
         "_finished",
         "_held",
         "_id",
+        "_numbering",
         "_over",
         "_rough",
         "_row",
         "_sink",
         "_splitter",
         "_tail",
-        "_tools",
         "_words",
         "finish",
         "model",
@@ -89,8 +89,7 @@ class Stream:
         self._splitter = Splitter()
         self._begun: set[int] = set()
         self._finished: set[int] = set()
-        self._tools: dict[int, list[Any]] = {}
-        self._called: dict[tuple[int, int], bool] = {}
+        self._numbering = Numbering(f"call_{call.id}")
         self._words = Words()
         self._held: list[Body] = []
         self._id = ""
@@ -184,15 +183,11 @@ class Stream:
                 return False
             if delta.reasoning_content is None and (delta.reasoning is not None or delta.reasoning_details):
                 return False
-            if delta.tool_calls and not self._are_named(choice.index, delta.tool_calls):
+            if delta.tool_calls and not self._numbering.is_plain(choice.index, delta.tool_calls):
                 return False
             if choice.logprobs is not None and choice.logprobs.content is None and choice.logprobs.refusal is None:
                 return False
         return True
-
-    def _are_named(self, choice: int, pieces: list[ToolDelta]) -> bool:
-        """Whether each call that begins has its id, and each id its type."""
-        return all(call.type if call.id else (choice, call.index) in self._called for call in pieces)
 
     def _note(self, chunk: Chunk) -> bool:
         """Count a chunk that goes out; say whether it holds content."""
@@ -205,9 +200,8 @@ class Stream:
                 content = True
                 self.output_bytes += size
                 self._words.take(choice)
-            for call in choice.delta.tool_calls or ():
-                at = (choice.index, call.index)
-                self._called[at] = self._called.get(at, False) or is_named(call)
+            if choice.delta.tool_calls:
+                self._numbering.note(choice.index, choice.delta.tool_calls)
             self._begun.add(choice.index)
             if choice.finish_reason is not None:
                 self._finished.add(choice.index)
@@ -293,35 +287,15 @@ class Stream:
         return not alone and body.pop("usage", None) is not None
 
     def _finish_once(self, choice: Body) -> bool:
-        index = choice.get("index")
-        if not choice.get("finish_reason") or not isinstance(index, int) or index not in self._finished:
+        if not choice.get("finish_reason") or whole_number(choice.get("index")) not in self._finished:
             return False
         choice["finish_reason"] = None
         return True
 
     def _number_tools(self, choice: Body) -> bool:
-        """Tool calls without an ``index`` are numbered by their ids in the order in which they come.
-
-        One that begins without an id gets one of ours.
-        """
-        changed = False
-        delta = choice.get("delta")
-        index = choice.get("index")
-        for call in calls(delta) if isinstance(delta, dict) else ():
-            if not isinstance(call.get("index"), int):
-                whole = whole_number(call.get("index"))
-                call["index"] = self._tool_number(index, call.get("id")) if whole is None else whole
-                changed = True
-            if not call.get("id") and isinstance(index, int) and (index, call["index"]) not in self._called:
-                call |= {"id": f"call_{self._call.id}{len(self._called)}", "type": call.get("type") or "function"}
-                changed = True
-        return changed
-
-    def _tool_number(self, choice: Any, name: Any) -> int:
-        known = self._tools.setdefault(choice if isinstance(choice, int) else 0, [])
-        if name and name not in known:
-            known.append(name)
-        return known.index(name) if name in known else max(len(known) - 1, 0)
+        delta, index = choice.get("delta"), whole_number(choice.get("index"))
+        found = calls(delta) if isinstance(delta, dict) else ()
+        return bool(found) and index is not None and self._numbering.repair(index, found)
 
     def _ended(self, out: list[bytes], content: bool, why: str, *, by_done: bool = False) -> Piece:
         """The end, as the provider sees it: complete with the usage that was kept, or truncated."""
@@ -329,7 +303,7 @@ class Stream:
             out += self._finishes()
         if not self.complete:
             return self._failed(out, content, Failure(kind="truncated", message=why))
-        if not all(self._called.values()):
+        if not self._numbering.are_named:
             return self._failed(out, content, Failure(kind="garbage", message="a tool was called without its name"))
         if self._tail is not None and self._call.include_usage and (tail := self._made_valid(self._tail)):
             out.append(tail)
@@ -342,7 +316,7 @@ class Stream:
         self._finished |= self._begun
         if not left:
             return []
-        reason = "tool_calls" if self._called else "stop"
+        reason = "tool_calls" if self._numbering else "stop"
         self.finish = self.finish or reason
         last: list[Body] = [{"index": index, "delta": {}, "logprobs": None, "finish_reason": reason} for index in left]
         envelope = {"id": self._id, "object": "chat.completion.chunk", "created": self._created, "model": self.model}
@@ -351,11 +325,6 @@ class Stream:
     def _failed(self, out: list[bytes], content: bool, failure: Failure) -> Piece:
         self._over = True
         return Piece(self._sink(out), content, failure=failure)
-
-
-def is_named(call: ToolDelta) -> bool:
-    """Whether a piece of a tool call says which tool it is."""
-    return bool((call.function and call.function.name) or (call.custom and call.custom.name))
 
 
 def framed(events: list[bytes]) -> bytes:

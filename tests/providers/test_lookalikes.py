@@ -111,6 +111,44 @@ def test_a_call_that_begins_without_an_id_in_a_stream_gets_one_of_ours(kind: str
     assert second["tool_calls"] == [{"index": 0, "function": {"arguments": "{}"}}]
 
 
+def piece(arguments: str = "", **more: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "f", "arguments": arguments}, **more}
+
+
+def more(arguments: str, **more: Any) -> dict[str, Any]:
+    return {"function": {"arguments": arguments}, **more}
+
+
+OURS = f"call_{make.call().id}"
+#: Pieces of calls, chunk by chunk, and the ids and arguments of the calls that they are.
+PIECES: list[tuple[list[list[dict[str, Any]]], list[tuple[str, str]]]] = [
+    ([[piece("{}", index=0, id="a"), piece("[]", index=0, id="b")]], [("a", "{}"), ("b", "[]")]),
+    (
+        [[piece(index=0, id="a")], [more("{}", index=0)], [piece(index=0, id="b")], [more("[]", index=0)]],
+        [("a", "{}"), ("b", "[]")],
+    ),
+    ([[piece("{", index=0, id="a")], [more("}", index=0, id="a")]], [("a", "{}")]),
+    ([[piece("{", index=0, id="a")], [more("}", index=0, id="x")]], [("a", "{}")]),
+    ([[piece("{}"), piece("[]")]], [(f"{OURS}0", "{}"), (f"{OURS}1", "[]")]),
+    ([[piece("{}", id=""), piece("[]", id="")]], [(f"{OURS}0", "{}"), (f"{OURS}1", "[]")]),
+    ([[piece("{", id="a")], [more("}")], [piece("[]", id="b")]], [("a", "{}"), ("b", "[]")]),
+    ([[piece("{", index=1.0, id="a")], [more("}", index=1.0)]], [("a", "{}")]),
+]
+
+
+@pytest.mark.parametrize(("chunks", "wanted"), PIECES)
+@pytest.mark.parametrize("kind", ["openai", "mistral", "gpustack"])
+def test_every_call_of_a_stream_has_a_number_of_its_own(
+    kind: str, chunks: list[list[dict[str, Any]]], wanted: list[tuple[str, str]]
+) -> None:
+    found: dict[int, tuple[str, str]] = {}
+    for delta in deltas(*({"tool_calls": pieces} for pieces in chunks), kind=kind):
+        for one in delta["tool_calls"]:
+            id, arguments = found.get(one["index"], ("", ""))
+            found[one["index"]] = (id or one["id"], arguments + one["function"]["arguments"])
+    assert list(found.values()) == wanted
+
+
 def test_a_call_without_a_name_is_no_answer() -> None:
     nameless = {"index": 0, "id": "c", "type": "function", "function": {"arguments": "{}"}}
     feed = OpenAI(ROWS["openai"]).feed(make.call(stream=True), make.deployment("m-9"))
