@@ -41,6 +41,7 @@ NEEDS: Final[Mapping[str, tuple[str, str]]] = {
     "video": ("video", "messages"),
     "documents": ("documents", "messages"),
     "file_ids": ("ids of files", "messages"),
+    "file_urls": ("files by their address (send them as data URLs, or let the operator allow `fetch`)", "messages"),
 }
 
 

@@ -39,7 +39,7 @@ def draft(config: Config, root: Node, environ: Mapping[str, str]) -> Draft:
     """Fill in what kinds of providers, the environment and the catalogue know."""
     accounts = dict(_accounts(config, environ))
     deployments = {
-        name: _deployment(name, entry, accounts[entry.provider])
+        name: _deployment(name, entry, accounts[entry.provider], fetches=config.fetch.allow)
         for name, entry in config.deployments.items()
         if entry.provider in accounts
     }
@@ -99,7 +99,7 @@ def _timeouts(entry: TimeoutsEntry) -> Timeouts:
     )
 
 
-def _deployment(name: str, entry: DeploymentEntry, account: Account) -> Deployment:
+def _deployment(name: str, entry: DeploymentEntry, account: Account, *, fetches: bool) -> Deployment:
     known = facts(account.base_url, entry.model)
     kind = kind_of(account.kind)
     prefill = known.prefill and kind is not None and kind.protocol != "openai"
@@ -115,7 +115,7 @@ def _deployment(name: str, entry: DeploymentEntry, account: Account) -> Deployme
         prefill=prefill if entry.prefill is None else entry.prefill,
         reasoning=known.reasoning if entry.reasoning is None else entry.reasoning,
         thinking=known.thinking if entry.thinking is None else entry.thinking,
-        cannot=kind.cannot if kind is not None else frozenset(),
+        cannot=kind.cannot - ({"file_urls"} if fetches else set()) if kind is not None else frozenset(),
         weight=entry.weight,
         rpm=entry.limits.rpm,
         tpm=entry.limits.tpm,

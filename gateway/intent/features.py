@@ -60,6 +60,8 @@ def read(fields: Mapping[str, Any], size: int) -> Reading:
                 need = _PART_NEEDS.get(part["type"])
                 if need is not None:
                     needs.add(need)
+                    if _is_address(part):
+                        needs.add("file_urls")
                     if need == "documents" and type(file := part.get("file")) is dict and file.get("file_id"):
                         needs.add("file_ids")
                     media_tokens += IMAGE_TOKENS
@@ -116,6 +118,13 @@ def tool_need(tool: Mapping[str, Any]) -> str | None:
     if kind == "custom":
         return "custom_tools"
     return "server_tools:anthropic" if kind in ANTHROPIC or DATED.search(kind) else "server_tools:openai"
+
+
+def _is_address(part: Mapping[str, Any]) -> bool:
+    """Whether a medium is not here itself, but somewhere to be fetched from."""
+    inner = part.get(part["type"])
+    url = (inner.get("url") or inner.get("file_data")) if type(inner) is dict else inner
+    return type(url) is str and url[:4].lower() == "http"
 
 
 def _inline_bytes(part: Mapping[str, Any]) -> int:

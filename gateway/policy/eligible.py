@@ -14,6 +14,8 @@ __all__ = ["RULES", "Rule", "why_not"]
 
 #: What no provider need be able to do: several choices are as many calls (upstream/several.py).
 OURS: Final = frozenset({"choices"})
+#: What is a matter of protocols alone, and no model's capability.
+OF_PROTOCOLS: Final = frozenset({"file_urls"})
 
 Rule = Callable[[Deployment, Asked, Policy], Reason | None]
 
@@ -53,7 +55,7 @@ def is_capable(candidate: Deployment, asked: Asked, policy: Policy) -> Reason | 
     if not needs:
         return None
     unsaid, known = needs & candidate.cannot, candidate.capabilities
-    missing = unsaid if known is None else unsaid | needs - known
+    missing = unsaid if known is None else unsaid | needs - known - OF_PROTOCOLS
     if not missing:
         return None
     return Reason("cannot", (_listed(missing), _listed(unsaid)) if unsaid else (_listed(missing),))

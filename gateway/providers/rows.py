@@ -423,7 +423,7 @@ GOOGLE: Final = (
 #: What has no words in Converse.
 NOT_OF_BEDROCK: Final = frozenset(
     """
-    choices logprobs audio audio_output video file_ids custom_tools web_search
+    choices logprobs audio audio_output video file_ids file_urls custom_tools web_search
     server_tools:anthropic server_tools:openai server_tools:google
     """.split()
 )

@@ -255,5 +255,8 @@ def possible(reported: Mapping[str, Any]) -> list[Usage]:
     written = prompt.get("cache_write_tokens") or 0
     beside = {input, input + cached} if cached > input else {input}
     return [
-        Usage(i, o, cached, written, reasoning) for i in beside for o in (output, output + reasoning) if o >= reasoning
+        Usage(i, o, cached, written, reasoning=reasoning)
+        for i in beside
+        for o in (output, output + reasoning)
+        if o >= reasoning
     ]
