@@ -7,7 +7,7 @@ RUN_STAMP  := $(VENV)/.run-installed
 TEST_STAMP := $(VENV)/.test-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults faults-full peers dashboards conformance verdicts translation replay bench soak rolling aborts chaos figures format lock clean
+.PHONY: help run test faults faults-full peers dashboards conformance verdicts translation replay bench bench-streams soak rolling aborts chaos figures format lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -52,6 +52,9 @@ translation: $(TEST_STAMP)  ## ask only the other providers' SDKs, about recorde
 
 replay: $(TEST_STAMP)  ## replay recorded provider traffic through the gateway, where it is there, and say the figures
 	@SIGNALBOX_REPLAY=all $(BIN)/python -m pytest tests/replay tests/providers/test_recordings.py -rs
+
+bench-streams: $(RUN_STAMP)  ## CPU per stream of 30 chunks, translated and not, beside nginx and a minimal proxy (takes minutes)
+	@$(BIN)/python -m bench.streams
 
 bench: $(RUN_STAMP)  ## CPU per request beside nginx and a minimal proxy (takes minutes)
 	@$(BIN)/python -m bench.rig
