@@ -7,29 +7,26 @@ differs between providers.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final, Literal
-from urllib.parse import quote, urlsplit
+from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
-from msgspec.structs import replace
 
-from gateway import __version__
 from gateway.errors import Failure
 from gateway.providers.fitting import fit
 from gateway.providers.gather import Gather
 from gateway.providers.mended import call_ids
 from gateway.providers.protocol import Answer, Headers, Rendered
+from gateway.providers.reached import address_of, endpoint_at, going_on
 from gateway.providers.repairs import Body, fitted
 from gateway.providers.rows import Row
 from gateway.providers.shapes import UNREADABLE, WHOLE, Choice, Message, Whole, answer_of
 from gateway.providers.stream import Stream, decoded, fault_in, is_utf8
 from gateway.reliability.failures import classify
 from gateway.reliability.said import read
-from gateway.types import BYTES_PER_TOKEN, Account, Call, Deployment, Endpoint, Secret
+from gateway.types import Call, Deployment, Endpoint, Secret
 
 __all__ = ["OpenAI"]
-
-USER_AGENT: Final = f"signalbox/{__version__}".encode()
 
 
 class OpenAI:
@@ -55,21 +52,15 @@ class OpenAI:
 
     def _at(self, method: str, path: str, deployment: Deployment, key: Secret | None) -> Endpoint:
         account = deployment.account
-        address = urlsplit(account.base_url or self.row.base_url or "")
-        if address.scheme not in ("http", "https") or not address.hostname:
-            raise ValueError(f"account {account.name}: {account.base_url!r} is not an http:// or https:// address")
-        scheme: Literal["http", "https"] = "https" if address.scheme == "https" else "http"
+        address = address_of(account, self.row.base_url)
         target = self._target(address.path.rstrip("/"), deployment) + path
-        query = self._query(address.query, account)
-        return Endpoint(
-            scheme=scheme,
-            host=address.hostname,
-            port=address.port or (443 if scheme == "https" else 80),
-            method=method,
-            target=f"{target}?{query}" if query else target,
-            headers=self._headers(account, key),
-            max_connections=account.max_connections,
-        )
+        version = f"api-version={quote(account.api_version, safe='')}" if account.api_version else ""
+        own: dict[bytes, bytes] = {}
+        if key is not None and self.row.auth == "bearer":
+            own[b"authorization"] = b"Bearer " + key.reveal().encode()
+        elif key is not None:
+            own[b"api-key"] = key.reveal().encode()
+        return endpoint_at(account, address, method, target, own, query=version)
 
     def _target(self, path: str, deployment: Deployment) -> str:
         """The path: that of the base address, and the model's where a dated API has one for each."""
@@ -82,24 +73,6 @@ class OpenAI:
                 )
         return path
 
-    def _query(self, query: str, account: Account) -> str:
-        version = f"api-version={quote(account.api_version, safe='')}" if account.api_version else ""
-        return "&".join(part for part in (query, version) if part)
-
-    def _headers(self, account: Account, key: Secret | None) -> tuple[tuple[bytes, bytes], ...]:
-        headers = {
-            b"content-type": b"application/json",
-            b"accept-encoding": b"identity",
-            b"user-agent": USER_AGENT,
-        }
-        if key is not None and self.row.auth == "bearer":
-            headers[b"authorization"] = b"Bearer " + key.reveal().encode()
-        elif key is not None:
-            headers[b"api-key"] = key.reveal().encode()
-        for name, value in account.headers:
-            headers[name.lower().encode()] = value.encode()
-        return tuple(headers.items())
-
     @property
     def aggregates(self) -> bool:
         """Whether this provider's streams say all that its whole answers do."""
@@ -107,14 +80,7 @@ class OpenAI:
 
     def resume(self, call: Call, deployment: Deployment, text: str) -> Call:
         """The text becomes the last message, the assistant's, marked as this provider wants it marked."""
-        fields = dict(call.fields)
-        beginning = {"role": "assistant", "content": text, **dict(self.row.prefill_message)}
-        fields["messages"] = [*fields["messages"], beginning]
-        fields.update(self.row.prefill_body)
-        for name in ("max_tokens", "max_completion_tokens"):
-            if isinstance(limit := fields.get(name), int):
-                fields[name] = max(1, limit - len(text.encode()) // BYTES_PER_TOKEN)
-        return replace(call, fields=fields)
+        return going_on(call, text, message=dict(self.row.prefill_message), body=dict(self.row.prefill_body))
 
     def render(self, call: Call, deployment: Deployment, *, stream: bool | None = None) -> Rendered:
         """The client's body with this provider's model, names and stream options, and without what it refuses.

@@ -78,7 +78,6 @@ def test_the_address_follows_the_account_with_or_without_its_version(
     assert (endpoint.origin, endpoint.method, endpoint.target) == (origin, "POST", path)
     assert endpoint.headers == (
         (b"content-type", b"application/json"),
-        (b"accept-encoding", b"identity"),
         (b"user-agent", f"signalbox/{__version__}".encode()),
         (b"anthropic-version", b"2023-06-01"),
         (b"x-api-key", b"s3cret"),

@@ -5,24 +5,20 @@ Read next: request.py, the way there; reading.py, the way back.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Final
 from urllib.parse import quote, urlsplit
 
-from msgspec.structs import replace
-
-from gateway import __version__
 from gateway.errors import Failure
 from gateway.providers.bedrock.reading import Reader, fault, whole
 from gateway.providers.bedrock.request import request
 from gateway.providers.bedrock.words import DIALECT
 from gateway.providers.protocol import Headers, Rendered
+from gateway.providers.reached import address_of, endpoint_at, going_on
 from gateway.providers.rows import Row
 from gateway.providers.tally import Tally
-from gateway.types import BYTES_PER_TOKEN, Account, Call, Deployment, Endpoint, Secret
+from gateway.types import Account, Call, Deployment, Endpoint, Secret
 
 __all__ = ["Bedrock"]
-
-USER_AGENT: Final = f"signalbox/{__version__}".encode()
 
 
 class Bedrock:
@@ -56,36 +52,17 @@ class Bedrock:
         return self._at("GET", "/foundation-models", deployment.account, key)
 
     def _at(self, method: str, path: str, account: Account, key: Secret | None) -> Endpoint:
-        said = account.base_url or self.row.base_url or ""
+        address = address_of(account, self.row.base_url)
         if account.region:
-            said = said.replace("{region}", account.region)
-        address = urlsplit(said)
-        if address.scheme not in ("http", "https") or not address.hostname:
-            raise ValueError(f"account {account.name}: {account.base_url!r} is not an http:// or https:// address")
-        if "{" in address.hostname:
-            raise ValueError(f"account {account.name}: {said!r} needs a region: set the account's region")
-        scheme: Literal["http", "https"] = "https" if address.scheme == "https" else "http"
-        target = address.path.rstrip("/") + path
-        return Endpoint(
-            scheme=scheme,
-            host=address.hostname,
-            port=address.port or (443 if scheme == "https" else 80),
-            method=method,
-            target=f"{target}?{address.query}" if address.query else target,
-            headers=headers_of(account, key),
-            max_connections=account.max_connections,
-        )
+            address = urlsplit(address.geturl().replace("{region}", account.region))
+        if "{" in (address.hostname or ""):
+            raise ValueError(f"account {account.name}: {address.geturl()!r} needs a region: set the account's region")
+        own = {b"authorization": b"Bearer " + key.reveal().encode()} if key is not None else {}
+        return endpoint_at(account, address, method, address.path.rstrip("/") + path, own)
 
     def resume(self, call: Call, deployment: Deployment, text: str) -> Call:
         """The text becomes the last message, the assistant's. The blanks at its end are not sent: they are refused."""
-        fields: dict[str, Any] = {
-            **call.fields,
-            "messages": [*call.fields["messages"], {"role": "assistant", "content": text}],
-        }
-        for name in ("max_tokens", "max_completion_tokens"):
-            if isinstance(limit := fields.get(name), int):
-                fields[name] = max(1, limit - len(text.encode()) // BYTES_PER_TOKEN)
-        return replace(call, fields=fields, native=None)
+        return going_on(call, text)
 
     def render(self, call: Call, deployment: Deployment, *, stream: bool) -> Rendered:
         """The request: whether it is streamed is said by the address. Raises CannotSay."""
@@ -102,16 +79,3 @@ class Bedrock:
     def fault(self, status: int, headers: Headers, body: bytes, deployment: Deployment) -> Failure:
         """What a status outside 2xx means."""
         return fault(status, headers, body)
-
-
-def headers_of(account: Account, key: Secret | None) -> tuple[tuple[bytes, bytes], ...]:
-    headers = {
-        b"content-type": b"application/json",
-        b"accept-encoding": b"identity",
-        b"user-agent": USER_AGENT,
-    }
-    if key is not None:
-        headers[b"authorization"] = b"Bearer " + key.reveal().encode()
-    for name, value in account.headers:
-        headers[name.lower().encode()] = value.encode()
-    return tuple(headers.items())

@@ -5,25 +5,24 @@ Read next: request.py, the way there; reading.py, the way back.
 
 from __future__ import annotations
 
-from typing import Final, Literal
-from urllib.parse import quote, urlsplit
+from typing import Final
+from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from gateway import __version__
 from gateway.errors import Failure
 from gateway.providers.google.reading import Reading, read_whole
 from gateway.providers.google.request import render
 from gateway.providers.protocol import Headers, Rendered
+from gateway.providers.reached import address_of, endpoint_at, going_on
 from gateway.providers.rows import Row
 from gateway.providers.tally import Tally
 from gateway.reliability.failures import classify
 from gateway.reliability.said import read
-from gateway.types import BYTES_PER_TOKEN, Account, Call, Deployment, Endpoint, Secret
+from gateway.types import Account, Call, Deployment, Endpoint, Secret
 
 __all__ = ["Google"]
 
-USER_AGENT: Final = f"signalbox/{__version__}".encode()
 #: How Google's API keys begin; anything else that opens Vertex is a token.
 KEYS: Final = ("AIza", "AQ.")
 
@@ -54,41 +53,17 @@ class Google:
         return self._at("GET", path, deployment.account, key)
 
     def _at(self, method: str, path: str, account: Account, key: Secret | None) -> Endpoint:
-        address = urlsplit(account.base_url or self._row.base_url or "")
-        if address.scheme not in ("http", "https") or not address.hostname:
-            raise ValueError(f"account {account.name}: {account.base_url!r} is not an http:// or https:// address")
-        scheme: Literal["http", "https"] = "https" if address.scheme == "https" else "http"
-        target = address.path.rstrip("/") + path
-        if address.query:
-            target += ("&" if "?" in target else "?") + address.query
-        return Endpoint(
-            scheme=scheme,
-            host=address.hostname,
-            port=address.port or (443 if scheme == "https" else 80),
-            method=method,
-            target=target,
-            headers=self._headers(account, key),
-            max_connections=account.max_connections,
-        )
-
-    def _headers(self, account: Account, key: Secret | None) -> tuple[tuple[bytes, bytes], ...]:
-        headers = {b"content-type": b"application/json", b"user-agent": USER_AGENT}
+        address = address_of(account, self._row.base_url)
+        own: dict[bytes, bytes] = {}
         if key is not None and (self._studio or key.reveal().startswith(KEYS)):
-            headers[b"x-goog-api-key"] = key.reveal().encode()
+            own[b"x-goog-api-key"] = key.reveal().encode()
         elif key is not None:
-            headers[b"authorization"] = b"Bearer " + key.reveal().encode()
-        for name, value in account.headers:
-            headers[name.lower().encode()] = value.encode()
-        return tuple(headers.items())
+            own[b"authorization"] = b"Bearer " + key.reveal().encode()
+        return endpoint_at(account, address, method, address.path.rstrip("/") + path, own)
 
     def resume(self, call: Call, deployment: Deployment, text: str) -> Call:
         """The text becomes the last turn, the model's, and is counted off what may still be said."""
-        fields = dict(call.fields)
-        fields["messages"] = [*fields["messages"], {"role": "assistant", "content": text}]
-        for name in ("max_tokens", "max_completion_tokens"):
-            if isinstance(limit := fields.get(name), int):
-                fields[name] = max(1, limit - len(text.encode()) // BYTES_PER_TOKEN)
-        return replace(call, fields=fields)
+        return going_on(call, text)
 
     def render(self, call: Call, deployment: Deployment, *, stream: bool) -> Rendered:
         """The request body; whether it is a stream stands in the address. Raises CannotSay."""
