@@ -14,9 +14,9 @@ from gateway.providers.anthropic.models import Family
 from gateway.providers.wishes import Wishes
 from gateway.types import Deployment
 
-__all__ = ["Thought", "thought_of"]
+__all__ = ["BUDGETS", "LEAST", "Thought", "thought_of"]
 
-#: The least budget that is taken.
+#: The least budget that is taken, and the budget of each effort where a model is told one. At Bedrock too.
 LEAST: Final = 1024
 BUDGETS: Final[Mapping[str, int]] = {
     "minimal": LEAST,

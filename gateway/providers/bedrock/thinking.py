@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from gateway.providers.anthropic.thinking import BUDGETS, LEAST
 from gateway.providers.bedrock.models import Family, Thinks
 from gateway.providers.bedrock.words import Body
 from gateway.providers.wishes import Wishes
@@ -18,17 +19,8 @@ from gateway.types import Deployment
 
 __all__ = ["Thought", "thought_of"]
 
-#: The least budget that Claude takes, and tokens that are left for the answer where the client set no limit.
-LEAST: Final = 1024
+#: Tokens that are left for the answer where the client set no limit.
 ANSWER_ROOM: Final = 4096
-BUDGETS: Final[Mapping[str, int]] = {
-    "minimal": LEAST,
-    "low": LEAST,
-    "medium": 8192,
-    "high": 24_576,
-    "xhigh": 32_768,
-    "max": 49_152,
-}
 OFF: Final[Body] = {"thinking": {"type": "disabled"}}
 #: Of our efforts those that a family with three levels knows.
 LEVELS: Final[Mapping[str, str]] = {"minimal": "low", "xhigh": "high", "max": "high"}
