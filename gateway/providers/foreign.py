@@ -13,6 +13,7 @@ from typing import Protocol as Interface
 
 from gateway.errors import Failure
 from gateway.providers.chunks import ChunkWriter
+from gateway.providers.gather import BLANK, MAX_ANSWER
 from gateway.providers.protocol import Answer, Headers, Kept, Piece, Rendered, SoFar
 from gateway.providers.rows import Row
 from gateway.providers.sse import LARGE_EVENT, EventTooLarge
@@ -23,9 +24,6 @@ from gateway.types import Call, Deployment, Endpoint, Secret, Usage
 
 __all__ = ["Foreign", "Reader", "Tongue"]
 
-#: Bytes of everything that one answer may take on the wire, as in gather.py.
-MAX_ANSWER: Final = 64 * 1024 * 1024
-BLANK: Final = b" \t\r\n"
 #: The end of an event, whichever line ends a server writes.
 BLANK_LINE: Final = re.compile(rb"\n\n|\r\n\r\n|\r\r")
 TRUNCATED: Final = Failure(kind="truncated", message="the answer ended before a finish reason came")

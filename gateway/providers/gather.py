@@ -21,11 +21,12 @@ from gateway.providers.shapes import UNREADABLE, Whole, answer_of
 from gateway.providers.stream import Stream
 from gateway.types import Call, Deployment
 
-__all__ = ["MAX_ANSWER", "Gather"]
+__all__ = ["BLANK", "MAX_ANSWER", "Gather"]
 
 #: Bytes of everything that one answer may take on the wire. No honest one of text comes near.
 MAX_ANSWER: Final = 64 * 1024 * 1024
 
+#: What may stand before JSON.
 BLANK: Final = b" \t\r\n"
 
 
