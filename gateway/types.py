@@ -23,6 +23,7 @@ __all__ = [
     "Asked",
     "Attempt",
     "Backoff",
+    "Budget",
     "Burden",
     "Call",
     "Caller",
@@ -33,14 +34,18 @@ __all__ = [
     "Exchange",
     "Features",
     "Fetch",
+    "Funds",
     "Hedge",
     "IntentRule",
     "Journal",
     "Key",
+    "Limits",
     "Login",
     "Match",
+    "Money",
     "Native",
     "Part",
+    "Period",
     "Place",
     "Plan",
     "Policy",
@@ -51,11 +56,14 @@ __all__ = [
     "Rescue",
     "Role",
     "Route",
+    "Scope",
     "Secret",
     "Server",
+    "Shift",
     "Signal",
     "Snapshot",
     "Strategy",
+    "Team",
     "Timeouts",
     "Try",
     "Usage",
@@ -283,6 +291,8 @@ class Policy(Struct, frozen=True, eq=False):
     tries of a request, ``same_target`` the extra ones at one deployment, ``total_s`` is their common deadline.
     ``rescue`` says what is done about a stream that breaks off after its content has begun to go out. When nothing
     can serve, an earlier answer to the same request may be at most ``degrade_s`` old; None: none is kept.
+    ``lower_max_tokens``: a request that a budget does not hold may get a shorter answer instead of none.
+    ``reference`` is the deployment whose price everything is compared with.
     """
 
     pool: tuple[str, ...]
@@ -296,6 +306,9 @@ class Policy(Struct, frozen=True, eq=False):
     rescue: Rescue = "continue"
     hedge: Hedge | None = None
     degrade_s: float | None = None
+    shift: Shift | None = None
+    lower_max_tokens: bool = False
+    reference: str | None = None
 
 
 class Route(Struct, frozen=True, eq=False):
@@ -304,6 +317,70 @@ class Route(Struct, frozen=True, eq=False):
     name: str
     match: Match
     policy: Policy
+
+
+#: A budget begins anew with each of these, in UTC: a week on Monday; ``total`` never does.
+Period = Literal["hour", "day", "week", "month", "year", "total"]
+
+
+class Budget(Struct, frozen=True):
+    """What may be spent in each period. ``alert_at`` are the shares of it that somebody is told of."""
+
+    micros: int
+    per: Period = "month"
+    alert_at: tuple[float, ...] = (0.8, 1.0)
+
+
+class Limits(Struct, frozen=True):
+    """How much may be asked: requests and tokens a minute, and requests at once; None is no limit."""
+
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+
+
+class Scope(Struct, frozen=True):
+    """Somebody with a budget or limits of their own: ``organisation:…``, ``team:…``, ``key:…`` or ``user:…``.
+
+    That of each end user of a team or key is a template, whose name ends in ``/``: the user's follows.
+    """
+
+    name: str
+    budget: Budget | None = None
+    limits: Limits | None = None
+
+
+class Team(Struct, frozen=True):
+    """Callers that are reckoned with together. ``scopes`` are its organisation's and its own."""
+
+    name: str
+    organisation: str | None = None
+    scopes: tuple[Scope, ...] = ()
+    each_user: Scope | None = None
+    tags: Mapping[str, str] = {}
+
+
+class Money(Struct, frozen=True):
+    """What holds for all budgets.
+
+    While the shared state cannot be asked, or has lost its data, each replica may spend ``grace`` micro-dollars of each
+    budget beyond its lease; nothing where ``on_state_loss`` is ``closed``. ``ledger`` is a file that survives a crash.
+    """
+
+    on_state_loss: Literal["grace", "closed"] = "grace"
+    grace: int = 1_000_000
+    unknown_price: Literal["refuse", "allow"] = "refuse"
+    ledger: str | None = None
+
+
+class Shift(Struct, frozen=True, omit_defaults=True):
+    """As a budget runs out: from this share of it on, a growing part of the traffic goes to cheaper deployments.
+
+    Those of the pool, or the ones named by ``to``.
+    """
+
+    since: float = 0.8
+    to: tuple[str, ...] = ()
 
 
 class Key(Struct, frozen=True, eq=False):
@@ -408,6 +485,8 @@ class World(Struct, frozen=True, eq=False):
     admission: Admission = Admission()
     reliability: Reliability = Reliability()
     fetch: Fetch = Fetch()
+    teams: Mapping[str, Team] = {}
+    money: Money = Money()
     state: Secret | None = None
     source: str = ""
 
@@ -416,12 +495,24 @@ class World(Struct, frozen=True, eq=False):
 
 
 class Caller(Struct, frozen=True):
-    """Who asks: a virtual key, or ``anonymous`` where the configuration asks for none."""
+    """Who asks: a virtual key, or ``anonymous`` where the configuration asks for none.
+
+    ``scopes`` are all that it is reckoned with, from the widest to its own, and ``each_user`` those of its end users.
+    It may be used until ``expires_at`` (Unix time), from ``networks``. None is no restriction.
+    """
 
     id: str
     routes: frozenset[str] | None = None
     models: frozenset[str] | None = None
     tags: Mapping[str, str] = {}
+    organisation: str | None = None
+    team: str | None = None
+    operations: frozenset[str] | None = None
+    priority: Literal["interactive", "batch"] | None = None
+    networks: tuple[str, ...] | None = None
+    expires_at: float | None = None
+    scopes: tuple[Scope, ...] = ()
+    each_user: tuple[Scope, ...] = ()
 
 
 class Native(Struct, frozen=True, eq=False):
@@ -440,7 +531,7 @@ class Call(Struct, frozen=True, eq=False):
     ``fields`` is the decoded body in the canonical form, OpenAI's with what docs/translation.md adds to it (unknown
     members kept); ``native`` is the body as it came, where the client's dialect is another. ``model`` is what the
     client named; ``include_usage`` says whether a streaming client asked for the usage chunk. ``deadline_at`` is the
-    caller's own deadline.
+    caller's own deadline. ``user`` is the end user that the client names.
     """
 
     id: str
@@ -455,6 +546,7 @@ class Call(Struct, frozen=True, eq=False):
     tags: Mapping[str, str] = {}
     deadline_at: float | None = None
     native: Native | None = None
+    user: str | None = None
 
 
 class Features(Struct, frozen=True, omit_defaults=True):
@@ -552,6 +644,7 @@ class Decision(Struct, frozen=True, omit_defaults=True):
     strategy: str
     policy: str
     seed: int
+    funds: Funds | None = None
 
 
 class Cooling(Struct, frozen=True):
@@ -588,17 +681,31 @@ class Place(Struct, frozen=True):
     load: Burden = Burden()
 
 
+class Funds(Struct, frozen=True, omit_defaults=True):
+    """How the tightest of a request's budgets stands: ``used`` of it, settled and leased, as of ``age_s`` ago.
+
+    ``used`` is in thousandths, so that a decision replays bit for bit; ``left`` are the micro-dollars that a request
+    may still take of all of them.
+    """
+
+    scope: str
+    used: int
+    left: int
+    age_s: float = 0.0
+
+
 class Snapshot(Struct, frozen=True):
     """Everything outside the request that a decision may look at, as of ``at`` (monotonic seconds).
 
     ``cooling`` has only deployments that are not asked as usual, ``load`` only those under load, and nothing where no
-    strategy looks at it. ``turn`` counts requests, for those that take turns.
+    strategy looks at it. ``turn`` counts requests, for those that take turns. ``funds`` is None without a budget.
     """
 
     at: float
     cooling: Mapping[str, Cooling] = {}
     load: Mapping[str, Burden] = {}
     turn: int = 0
+    funds: Funds | None = None
 
 
 ROUTING_REASONS: Final = frozenset(
@@ -718,7 +825,8 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
     ``outcome`` is one of OUTCOMES. ``cost`` is the sum over all attempts in micro-dollars, None when a price was
     unknown. ``overhead_s`` is the time spent in the gateway itself: from the last byte of the request to the
     first try, plus from the provider's first byte to ours. ``dropped`` names what of the request the provider that
-    served was not told, since it has no words for it.
+    served was not told, since it has no words for it. ``baseline`` is what the route's reference deployment would have
+    cost. ``warnings`` are sentences for the client.
     """
 
     id: str
@@ -751,6 +859,11 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
     retry: int = 0
     dialect: Dialect = "openai"
     dropped: tuple[str, ...] = ()
+    organisation: str | None = None
+    team: str | None = None
+    user: str | None = None
+    baseline: int | None = None
+    warnings: tuple[str, ...] = ()
     schema: int = 1
 
 
@@ -760,6 +873,7 @@ OUTCOMES: Final = (
     "degraded",
     "client_error",
     "rate_limited",
+    "budget",
     "upstream_error",
     "timeout",
     "cancelled",

@@ -8,24 +8,25 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
+from gateway.config.callers import key_of, micros, teams_of
 from gateway.config.draft import Draft
-from gateway.config.schema import Config, FetchEntry, KeyEntry, PolicyEntry, RouteEntry, ServerEntry, WhenEntry
+from gateway.config.schema import Config, FetchEntry, PolicyEntry, RouteEntry, ServerEntry, WhenEntry
 from gateway.types import (
     Admission,
     Backoff,
-    Caller,
     Fetch,
     Hedge,
     IntentRule,
     Journal,
-    Key,
     Match,
+    Money,
     Policy,
     Reliability,
     Requirements,
     Route,
     Secret,
     Server,
+    Shift,
     World,
 )
 
@@ -38,6 +39,7 @@ DEFAULT_ROUTE = RouteEntry(name="default")
 def build(draft: Draft, source: str) -> World:
     """The World of a draft that has no errors. Its version is the same for what means the same."""
     config = draft.config
+    teams = teams_of(config)
     world = World(
         version="",
         deployments=draft.deployments,
@@ -46,7 +48,7 @@ def build(draft: Draft, source: str) -> World:
         keys={
             secret_hash.lower(): key
             for entry in config.keys
-            for key in [_key(entry)]
+            for key in [key_of(entry, teams)]
             for secret_hash in entry.secret_hash
         },
         auth=bool(config.keys) if config.auth is None else config.auth,
@@ -60,6 +62,8 @@ def build(draft: Draft, source: str) -> World:
         ),
         reliability=_reliability(config),
         fetch=_fetch(config.fetch),
+        teams=teams,
+        money=_money(config),
         journal=Journal(config.journal.path, config.journal.max_size),
         state=config.state,
         source=source,
@@ -124,6 +128,9 @@ def _policy(entry: PolicyEntry, draft: Draft) -> Policy:
         rescue=entry.rescue,
         degrade_s=entry.degrade.max_age if entry.degrade is not None else None,
         hedge=Hedge(entry.hedge.after, entry.hedge.extra) if entry.hedge is not None else None,
+        shift=Shift(entry.budget_shift.since, entry.budget_shift.to) if entry.budget_shift is not None else None,
+        lower_max_tokens=entry.lower_max_tokens,
+        reference=entry.reference,
     )
 
 
@@ -145,14 +152,10 @@ def _fetch(entry: FetchEntry) -> Fetch:
     return Fetch(entry.allow, entry.max_bytes, entry.timeout, hosts, entry.allow_private)
 
 
-def _key(entry: KeyEntry) -> Key:
-    caller = Caller(
-        id=entry.id,
-        routes=frozenset(entry.routes) if entry.routes is not None else None,
-        models=frozenset(entry.models) if entry.models is not None else None,
-        tags=dict(entry.tags),
-    )
-    return Key(caller, tuple(value.lower() for value in entry.secret_hash), entry.enabled)
+def _money(config: Config) -> Money:
+    entry = config.budgets
+    ledger = entry.ledger or ("signalbox.ledger" if config.state is None else None)
+    return Money(entry.on_state_loss, micros(entry.grace_usd), entry.unknown_price, ledger)
 
 
 def _server(entry: ServerEntry) -> Server:

@@ -22,6 +22,8 @@ CHECKS: Final[tuple[Callable[[Draft], Iterator[Finding]], ...]] = (
     references.names,
     references.aliases,
     references.keys,
+    references.teams,
+    sense.networks,
     logins.one_way_in,
     logins.places,
     logins.aws,

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from gateway.config.kinds import kinds
 from gateway.config.schema import Config, StrategyEntry
-from gateway.config.units import Count, Duration, Hidden, HiddenDocument, OneOrMore, Size, Switch
+from gateway.config.units import Count, Duration, Hidden, HiddenDocument, Moment, OneOrMore, Size, Switch
 from gateway.data.well_known import WELL_KNOWN
 from gateway.policy.strategies import STRATEGIES
 from gateway.types import Secret
@@ -55,6 +55,7 @@ _WORDS: tuple[tuple[Any, str], ...] = (
     (OneOrMore, "one or more"),
     (Hidden, "secret"),
     (HiddenDocument, "secret"),
+    (Moment, "date"),
 )
 _PLAIN = {str: "text", int: "whole number", float: "number", bool: "on or off", Secret: "secret"}
 
@@ -121,7 +122,7 @@ def _section(title: str, model: type[BaseModel]) -> Iterator[str]:
     if model.model_fields:
         yield "| key | type | default | meaning |\n|---|---|---|---|"
     for name, field in model.model_fields.items():
-        yield f"| `{name}` | {_type(field)} | {_default(field)} | {field.description} |"
+        yield f"| `{field.alias or name}` | {_type(field)} | {_default(field)} | {field.description} |"
 
 
 def _strategies(path: str) -> Iterator[str]:

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
-from gateway.config.units import Count, Duration, Hidden, HiddenDocument, Number, OneOrMore, Size, Switch, Text
+from gateway.config.units import Count, Duration, Hidden, HiddenDocument, Moment, Number, OneOrMore, Size, Switch, Text
 from gateway.policy.strategies import STRATEGIES, Ordered
-from gateway.types import Rescue, Strategy
+from gateway.types import Operation, Period, Rescue, Strategy
 
 __all__ = [
     "AdmissionEntry",
     "AwsEntry",
     "AzureAdEntry",
     "BreakerEntry",
+    "BudgetEntry",
+    "BudgetsEntry",
     "Capability",
     "Config",
     "DegradeEntry",
@@ -33,6 +35,7 @@ __all__ = [
     "KeyEntry",
     "LimitsEntry",
     "LoginEntry",
+    "OrganisationEntry",
     "PolicyEntry",
     "PriceEntry",
     "ProviderEntry",
@@ -40,8 +43,12 @@ __all__ = [
     "RequireEntry",
     "RetryEntry",
     "RouteEntry",
+    "ScopeEntry",
+    "ScopeLimitsEntry",
     "ServerEntry",
+    "ShiftEntry",
     "StrategyEntry",
+    "TeamEntry",
     "TimeoutsEntry",
     "TokensEntry",
     "UpstreamEntry",
@@ -435,6 +442,15 @@ class DegradeEntry(Entry):
     max_age: Duration = Field(default=3600.0, gt=0, description="How old it may be.")
 
 
+class ShiftEntry(Entry):
+    """As a budget runs out, requests go to cheaper deployments: a growing part of them, all when nothing is left."""
+
+    since: Annotated[Number, Field(gt=0, lt=1, alias="from")] = Field(
+        default=0.8, alias="from", description="The share of the budget from which on it begins."
+    )
+    to: Names = Field(default=(), description="Where they go, the cheapest first; by default the pool.")
+
+
 class PolicyEntry(Entry):
     """Which deployments may serve, in what order, and how hard to try."""
 
@@ -455,6 +471,19 @@ class PolicyEntry(Entry):
         default=None, description="An earlier answer to the same request, for when nothing can serve."
     )
     hedge: HedgeEntry | None = Field(default=None, description="A second try beside a slow first one.")
+    budget_shift: ShiftEntry | None = Field(
+        default=None, description="Cheaper deployments for a growing part of the traffic as a budget runs out."
+    )
+    lower_max_tokens: Switch = Field(
+        default=False,
+        description="Whether a request that a budget does not hold is given a shorter answer, and a warning, "
+        "instead of none.",
+    )
+    reference: Name | None = Field(
+        default=None,
+        description="The deployment that savings are reckoned against: what all would go to without a gateway. By "
+        "default the one of the pool with the highest quality, of several the dearest.",
+    )
 
     def chosen(self) -> Strategy:
         """The strategy that was named, or the pool in the order listed."""
@@ -473,7 +502,49 @@ class RouteEntry(Entry):
     )
 
 
-class KeyEntry(Entry):
+Usd = Annotated[Number, Field(ge=0, le=1_000_000_000)]
+
+
+class BudgetEntry(Entry):
+    """What may be spent in a period: nothing is begun that might cost more than is left."""
+
+    usd: Usd = Field(description="US dollars.")
+    per: Period = Field(default="month", description="When it begins anew, in UTC: a week on Monday, `total` never.")
+    alert_at: Annotated[tuple[Annotated[Number, Field(gt=0, le=1)], ...], BeforeValidator(_listed)] = Field(
+        default=(0.8, 1.0), description="Shares of it that the webhook is told of, once each."
+    )
+
+
+class ScopeLimitsEntry(Entry):
+    """How much may be asked."""
+
+    rpm: Count | None = Field(default=None, ge=1, description="Requests a minute.")
+    tpm: Count | None = Field(default=None, ge=1, description="Tokens a minute, in and out.")
+    concurrency: Count | None = Field(default=None, ge=1, description="Requests at once.")
+
+
+class ScopeEntry(Entry):
+    """A budget and limits of one's own."""
+
+    budget: BudgetEntry | None = Field(default=None, description="What may be spent.")
+    limits: ScopeLimitsEntry | None = Field(default=None, description="How much may be asked.")
+
+
+class OrganisationEntry(ScopeEntry):
+    """Teams that are reckoned with together."""
+
+
+class TeamEntry(ScopeEntry):
+    """Keys that are reckoned with together."""
+
+    organisation: Name | None = Field(default=None, description="The organisation that it belongs to.")
+    each_user: ScopeEntry | None = Field(
+        default=None, description="What each of its end users has, as clients name them in `user`."
+    )
+    tags: dict[Text, Text] = Field(default={}, description="Tags put on each of its requests.")
+
+
+class KeyEntry(ScopeEntry):
     """A virtual key that clients present. Only its hash is kept."""
 
     id: Name = Field(description="Its name in logs and metrics.")
@@ -488,6 +559,41 @@ class KeyEntry(Entry):
     models: Names | None = Field(default=None, description="Deployments it may use; by default all.")
     tags: dict[Text, Text] = Field(default={}, description="Tags put on each of its requests.")
     enabled: Switch = Field(default=True, description="`off` turns it away at once.")
+    team: Name | None = Field(default=None, description="The team that it belongs to.")
+    operations: Annotated[tuple[Operation, ...], BeforeValidator(_listed)] | None = Field(
+        default=None, description="What it may be used for; by default everything."
+    )
+    priority: Literal["interactive", "batch"] | None = Field(
+        default=None, description="How urgent its requests are, whatever they say; by default as they say."
+    )
+    networks: Names | None = Field(
+        default=None, description="Networks it may be used from, as 10.0.0.0/8; by default any."
+    )
+    expires: Moment | None = Field(default=None, description="When it ends, as 2027-01-31 or 2027-01-31T12:00:00Z.")
+    each_user: ScopeEntry | None = Field(
+        default=None, description="What each of its end users has, as clients name them in `user`."
+    )
+
+
+class BudgetsEntry(Entry):
+    """What holds for all budgets."""
+
+    on_state_loss: Literal["grace", "closed"] = Field(
+        default="grace",
+        description="While the shared state is gone, or has lost its data: `grace` lets each replica spend a little "
+        "more of each budget than it holds a lease of, `closed` nothing.",
+    )
+    grace_usd: Usd = Field(default=1.0, description="How much that is, for each budget, period and replica.")
+    unknown_price: Literal["refuse", "allow"] = Field(
+        default="refuse",
+        description="Whether callers with a budget may use deployments whose price is not known, which cost them "
+        "nothing.",
+    )
+    ledger: Text | None = Field(
+        default=None,
+        description="File of what this replica reserves and settles: what is in it survives a crash. Without `state` "
+        "it is `signalbox.ledger` unless another is named.",
+    )
 
 
 class IntentEntry(Entry):
@@ -613,6 +719,15 @@ class Config(Entry):
     )
     keys: Annotated[tuple[KeyEntry, ...], BeforeValidator(_listed)] = Field(
         default=(), description="Virtual keys that clients present."
+    )
+    organisations: dict[Name, Annotated[OrganisationEntry, BeforeValidator(_mapped)]] = Field(
+        default={}, description="Teams that are reckoned with together."
+    )
+    teams: dict[Name, Annotated[TeamEntry, BeforeValidator(_mapped)]] = Field(
+        default={}, description="Keys that are reckoned with together."
+    )
+    budgets: Annotated[BudgetsEntry, BeforeValidator(_mapped)] = Field(
+        default=BudgetsEntry(), description="What all budgets have in common."
     )
     auth: Switch | None = Field(
         default=None, description="Whether clients must present a key; by default when there are any in `keys`."

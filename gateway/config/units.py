@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
@@ -15,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from gateway.types import Secret
 
-__all__ = ["Count", "Duration", "Hidden", "HiddenDocument", "Number", "OneOrMore", "Size", "Switch", "Text"]
+__all__ = ["Count", "Duration", "Hidden", "HiddenDocument", "Moment", "Number", "OneOrMore", "Size", "Switch", "Text"]
 
 _QUANTITY: Final = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?) ?([A-Za-z]*)")
 _EXPRESSION: Final = r".*\$\{.*\}.*"
@@ -72,6 +73,16 @@ def _switch(value: Any) -> Any:
     return _SWITCH.get(value, value) if isinstance(value, str) else value
 
 
+def _moment(value: Any) -> float:
+    """Unix time of a date, which is its beginning, or of a date and a time; UTC unless it says another zone."""
+    try:
+        at = datetime.fromisoformat(str(value))
+    except ValueError:
+        expected = "expected a date, as 2027-01-31 or 2027-01-31T12:00:00Z"
+        raise PydanticCustomError("moment", "{expected}", {"expected": expected}) from None
+    return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
+
+
 def _number(value: Any) -> Any:
     """A number that came out of the environment is text; what is not one stays for pydantic to refuse."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
@@ -124,6 +135,12 @@ Duration = Annotated[
 ]
 #: Bytes.
 Size = Annotated[int, BeforeValidator(_size), _quantity_schema(r"[0-9._]+ ?([kKMG]i?B|B)", "10MiB")]
+#: Unix time, from a date.
+Moment = Annotated[
+    float,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "examples": ["2027-01-31", "2027-01-31T12:00:00Z"]}),
+]
 Count = Annotated[int, BeforeValidator(_count), _quantity_schema(r"[0-9._]+ ?[kKM]?", "300k")]
 Number = Annotated[float, BeforeValidator(_number)]
 Switch = Annotated[

@@ -31,6 +31,7 @@ _LEVEL_OF_OUTCOME: Final[dict[str, Level]] = {
     "fallback_ok": "warning",
     "degraded": "warning",
     "rate_limited": "warning",
+    "budget": "warning",
     "shed": "warning",
     "upstream_error": "error",
     "timeout": "error",

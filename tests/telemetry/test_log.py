@@ -77,6 +77,7 @@ def test_the_level_follows_the_outcome_and_every_outcome_has_one() -> None:
         "degraded": "warning",
         "client_error": "info",
         "rate_limited": "warning",
+        "budget": "warning",
         "upstream_error": "error",
         "timeout": "error",
         "cancelled": "info",

@@ -15,7 +15,7 @@ from gateway.policy.decide import DIRECT
 from gateway.policy.match import AUTO
 from gateway.policy.strategies import Weighted
 
-__all__ = ["aliases", "intents", "keys", "kinds", "names", "pools", "providers"]
+__all__ = ["aliases", "intents", "keys", "kinds", "names", "pools", "providers", "teams"]
 
 #: Intents that every request may be found to have.
 BUILT_IN: Final = frozenset(label for label, _ in STRUCTURAL) | {"chat"}
@@ -77,6 +77,10 @@ def pools(draft: Draft) -> Iterator[Finding]:
         if isinstance(strategy := policy.chosen(), Weighted):
             for name in strategy.weights:
                 yield from _deployment(draft, (*path, "strategy", "weighted", "weights", name), name)
+        if policy.budget_shift is not None:
+            yield from _deployments(draft, (*path, "budget_shift", "to"), policy.budget_shift.to)
+        if policy.reference is not None:
+            yield from _deployment(draft, (*path, "reference"), policy.reference)
         if policy.pool == () or (policy.pool is None and not draft.config.deployments):
             hint = "name deployments, or leave it out for all of them"
             yield Finding((*path, "pool"), f"the pool of route {route.name!r} is empty", hint)
@@ -161,8 +165,19 @@ def keys(draft: Draft) -> Iterator[Finding]:
         for place, name in enumerate(entry.routes or ()):
             if name not in routes:
                 yield Finding((*path, "routes", place), f"there is no route {name!r}", closest(name, routes))
+        if entry.team is not None and entry.team not in config.teams:
+            yield Finding((*path, "team"), f"there is no team {entry.team!r}", closest(entry.team, config.teams))
     ids = {entry.id for entry in config.keys}
     for index, route in enumerate(config.routes):
         for place, name in enumerate(route.when.key or ()):
             if name not in ids:
                 yield Finding(("routes", index, "when", "key", place), f"there is no key {name!r}", closest(name, ids))
+
+
+def teams(draft: Draft) -> Iterator[Finding]:
+    """Every team belongs to an organisation that there is, if to any."""
+    known = draft.config.organisations
+    for name, entry in draft.config.teams.items():
+        if entry.organisation is not None and entry.organisation not in known:
+            path: Path = ("teams", name, "organisation")
+            yield Finding(path, f"there is no organisation {entry.organisation!r}", closest(entry.organisation, known))
