@@ -17,7 +17,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"types"}),
     frozenset({"money"}),
     frozenset({"story"}),
-    frozenset({"intent", "policy", "reliability", "providers", "data"}),
+    frozenset({"intent", "policy", "reliability", "providers", "budgets", "data"}),
     frozenset({"cache", "config", "keys", "state", "telemetry", "upstream", "offline", "testing"}),
     frozenset({"health", "admission", "refusal", "dialects"}),
     frozenset({"pipeline", "report"}),
@@ -28,11 +28,12 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
 )
 PURE = frozenset(
-    {"errors", "dice", "types", "money", "story", "intent", "policy", "reliability", "providers", "dialects"}
+    {"errors", "dice", "types", "money", "story", "intent", "policy", "reliability", "providers", "budgets", "dialects"}
 )
 #: Reasons for imports inside a layer, beside those below.
 BESIDE = {
     ("providers", "reliability"),  # a protocol names the kind of a failure through the meaning table
+    ("policy", "budgets"),  # what a try may cost at most decides whether it may be made
     ("config", "policy"),  # a strategy's fields are its YAML
     ("testing", "upstream"),  # the simulator is also a transport
     ("config", "data"),

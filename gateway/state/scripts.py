@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["COOL", "DELIVER", "DRAW", "LEASE", "MEET"]
+__all__ = ["ACCOUNTS", "COOL", "DELIVER", "DRAW", "LEASE", "MEET"]
 
 #: Takes one batch of one replica, once: a batch that was sent again after a timeout changes nothing.
 #: KEYS  number of the replica's last batch, log, ids of the log, count of all records, then one hash per sum spent.
@@ -147,4 +147,84 @@ for k = 2, #KEYS do
   table.insert(told, string.format('%.17g', rate))
 end
 return told
+"""
+
+#: Takes one turn of one replica's accounts (budgets/account.py and fleet.py say the same in Python), and
+#: answers with {barred, epoch, accounts that are short, then {allowance, others, others settled, their rows} for each}.
+#: A row is kept as "n allowance settled lost". A server that is new in charge (a failover, a restart) may not know what
+#: the one before it had granted last: it grants nothing until all replicas have had the time to tell it. One that has
+#: lost all gets a new epoch, which tells replicas to tell it what they know of others, too.
+#: KEYS  about the store itself, the sorted set of replicas, the accounts that are short, then the accounts.
+#: ARGV  the replica, a new epoch, milliseconds to bar, milliseconds in which a replica counts as there; then for each
+#: account: limit, seconds it is kept, n, allowance, settled, lost, need, want, number of rows of others, (replica, row).
+ACCOUNTS: Final = """
+local me, PRESENT = ARGV[1], tonumber(ARGV[4])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local told = redis.pcall('INFO', 'server')
+local server = type(told) == 'string' and string.match(told, 'run_id:(%w+)') or ''
+local known = redis.call('HMGET', KEYS[1], 'epoch', 'server', 'since')
+local epoch, since = known[1] or ARGV[2], tonumber(known[3] or now)
+if not known[1] or known[2] ~= server then
+  since = now
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'server', server, 'since', string.format('%.0f', now))
+end
+local barred = now - since < tonumber(ARGV[3])
+local replicas = math.max(1, redis.call('ZCOUNT', KEYS[2], now - PRESENT, '+inf'))
+local answer = {barred and 1 or 0, epoch, false}
+local function read(row)
+  local n, a, s, l = string.match(row or '', '^(%d+) (%d+) (%d+) (%d+)$')
+  return tonumber(n or -1), tonumber(a or 0), tonumber(s or 0), tonumber(l or 0)
+end
+local a = 5
+for k = 4, #KEYS do
+  local key = KEYS[k]
+  local limit, keep, n = tonumber(ARGV[a]), ARGV[a + 1], tonumber(ARGV[a + 2])
+  local allowance, settled, lost = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5])
+  local need, want, given = tonumber(ARGV[a + 6]), tonumber(ARGV[a + 7]), tonumber(ARGV[a + 8])
+  a = a + 9
+  for r = 1, given do
+    if ARGV[a] ~= me and read(redis.call('HGET', key, ARGV[a])) < read(ARGV[a + 1]) then
+      redis.call('HSET', key, ARGV[a], ARGV[a + 1])
+    end
+    a = a + 2
+  end
+  local others, theirs, committed, done, mine = {}, 0, 0, 0, nil
+  local all = redis.call('HGETALL', key)
+  for i = 1, #all, 2 do
+    if all[i] == me then
+      mine = all[i + 1]
+    else
+      local _, ra, rs, rl = read(all[i + 1])
+      committed, done = committed + math.max(ra, rs + rl), done + rs
+      table.insert(others, all[i])
+      table.insert(others, all[i + 1])
+    end
+  end
+  local last, kept = read(mine)
+  if last > n then
+    allowance = kept
+  else
+    local own = math.max(allowance, settled + lost)
+    local free = barred and 0 or limit - committed - own
+    if free > 0 and need - own <= free then
+      allowance = math.max(allowance, need, math.min(want, own + math.floor(free / (2 * replicas))))
+    end
+    redis.call('HSET', key, me, string.format('%.0f %.0f %.0f %.0f', n, allowance, settled, lost))
+    redis.call('EXPIRE', key, keep)
+    if not barred and allowance < need then redis.call('HSET', KEYS[3], key, string.format('%.0f', now)) end
+  end
+  local function text(number) return string.format('%.0f', number) end
+  table.insert(answer, {text(allowance), text(committed), text(done), others})
+end
+local short, all = {}, redis.call('HGETALL', KEYS[3])
+for i = 1, #all, 2 do
+  if now - tonumber(all[i + 1]) > 3000 then
+    redis.call('HDEL', KEYS[3], all[i])
+  else
+    table.insert(short, all[i])
+  end
+end
+answer[3] = short
+return answer
 """

@@ -1,0 +1,1 @@
+"""Budgets: accounts, reservations and what they bound. Read next: book.py."""

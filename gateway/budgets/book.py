@@ -1,0 +1,223 @@
+"""All accounts of one replica: reservations in them, and what to tell the fleet. Read next: fleet.py, which answers.
+
+A request reserves the upper bound of what a try may cost in all of its budgets or in none, before the try begins, and
+settles what it did cost when it has ended, however that was. Neither asks anybody while the lease lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from gateway.budgets.account import Account, Row
+from gateway.budgets.fleet import Answer, Ask, Turn
+from gateway.budgets.period import span_of
+from gateway.types import Funds, Scope
+
+__all__ = ["Book", "Hold"]
+
+#: How often what is in use is looked at though there is nothing to tell, in seconds: decisions go by what is known.
+LOOK_S: Final = 0.9
+#: For how long after its last use, in seconds.
+WATCHED_S: Final = 600.0
+#: Accounts in one turn at most.
+MOST_IN_A_TURN: Final = 500
+
+
+class Hold(Struct, eq=False):
+    """A reservation of ``micros`` in each of these accounts. ``id`` is the decision's, and a number."""
+
+    id: str
+    micros: int
+    accounts: Sequence[Account]
+
+
+class Book:
+    """Accounts by name, and the reservations that are not settled yet, by id.
+
+    ``grace`` is what each account may be spent beyond its lease now, in micro-dollars. ``overshoot`` sums what was
+    settled beyond its reservation, ``again`` counts what was settled a second time.
+    """
+
+    def __init__(self, replica: str) -> None:
+        self.replica = replica
+        self.grace = 0
+        self.overshoot = 0
+        self.again = 0
+        self._accounts: dict[str, Account] = {}
+        self._by_scope: dict[str, Account] = {}
+        self._holds: dict[str, Hold] = {}
+        self._n = 0
+        self._epoch = ""
+        self._restoring: set[str] = set()
+        self._short: set[str] = set()
+        self._turned_at = 0.0
+
+    def __repr__(self) -> str:
+        return f"{len(self._accounts)} accounts, {len(self._holds)} reservations, {self._n} turns"
+
+    # --- accounts -----------------------------------------------------------------------------------------------
+
+    @property
+    def accounts(self) -> Mapping[str, Account]:
+        """All of them, by name."""
+        return self._accounts
+
+    @property
+    def holds(self) -> Mapping[str, Hold]:
+        """What is reserved, by id."""
+        return self._holds
+
+    def open(self, scope: Scope, wall: float, now: float) -> Account:
+        """The account of a scope that has a budget, in the period that ``wall`` (Unix time) is in."""
+        budget = scope.budget
+        assert budget is not None
+        account = self._by_scope.get(scope.name)
+        if account is None or (account.span.ends_at or wall + 1) <= wall or (account.span.begins_at or wall) > wall:
+            span = span_of(budget.per, wall)
+            name = f"{scope.name}/{span.name}"
+            account = self._accounts.setdefault(name, Account(name, scope.name, budget.micros, span))
+            self._by_scope[scope.name] = account
+        elif account.limit != budget.micros:
+            account.limit = budget.micros
+            account.changed = True
+        account.used_at = now
+        return account
+
+    def funds(self, accounts: Sequence[Account], now: float) -> Funds:
+        """How the tightest of these accounts stands, and what may still be reserved in all of them."""
+        tightest = max(accounts, key=_share_used)
+        left = min([account.left for account in accounts])
+        age = min(now - min([account.heard_at for account in accounts]), 1e6)
+        return Funds(tightest.scope, _thousandths(tightest), left, round(age, 3))
+
+    # --- reservations -------------------------------------------------------------------------------------------
+
+    def short_of(self, accounts: Sequence[Account], micros: int) -> list[Account]:
+        """The accounts that do not hold so much now."""
+        return [account for account in accounts if self._free(account) < micros]
+
+    def hold(self, id: str, accounts: Sequence[Account], micros: int) -> Hold | None:
+        """Reserve in all of these accounts; None, and nothing done, when one of them does not hold it."""
+        lacking = [account for account in accounts if account.free < micros]
+        if lacking and any(self._free(account) < micros for account in lacking):
+            return None
+        for account in lacking:
+            account.graced += micros - max(0, account.free)
+        for account in accounts:
+            account.hold(micros)
+        hold = self._holds[id] = Hold(id, micros, accounts)
+        return hold
+
+    def settle(self, id: str, micros: int) -> Hold | None:
+        """A reservation has cost this much; None for one that is settled already, which changes nothing."""
+        hold = self._holds.pop(id, None)
+        if hold is None:
+            self.again += 1
+            return None
+        for account in hold.accounts:
+            account.settle(hold.micros, micros)
+        self.overshoot += max(0, micros - hold.micros)
+        return hold
+
+    def _free(self, account: Account) -> int:
+        if not self.grace:
+            return account.free
+        return min(account.left, max(0, account.free) + max(0, self.grace - account.graced))
+
+    # --- turns --------------------------------------------------------------------------------------------------
+
+    def render(self, now: float, wall: float) -> Turn:
+        """What to tell and to ask. One turn at a time: ``feed`` its answer before the next, if it has one."""
+        passed, self._turned_at = now - self._turned_at, now
+        self._n += 1
+        self._drop(now, wall)
+        asks = [self._ask(account, passed, wall) for account in self._due(now)]
+        return Turn(self.replica, tuple(asks))
+
+    def feed(self, turn: Turn, answer: Answer, now: float) -> None:
+        """Take the answer to a turn."""
+        for ask, told in zip(turn.asks, answer.told, strict=True):
+            account = self._accounts.get(ask.account)
+            if account is not None:
+                account.heard(told.allowance, told.others, told.others_settled, now)
+                account.rows = told.rows
+                self._restoring.discard(ask.account)
+        self._short = set(answer.short)
+        for name in self._short & self._accounts.keys():
+            self._accounts[name].changed = True
+        if answer.epoch != self._epoch:
+            # The store knows nothing any more of what it was told: it is told all again, also what others had said.
+            self._restoring = set(self._accounts) if self._epoch else set()
+            self._epoch = answer.epoch
+            self.tell_all()
+
+    def unheard(self, turn: Turn) -> None:
+        """Whether the turn has arrived is not known: it is told again."""
+        for ask in turn.asks:
+            if (account := self._accounts.get(ask.account)) is not None:
+                account.changed = True
+
+    def tell_all(self) -> None:
+        """Another store is in charge, or may be: what the one before was told last it may not know."""
+        for account in self._accounts.values():
+            account.changed = True
+
+    def leave(self, now: float, wall: float) -> Iterator[Turn]:
+        """Turns that give back all that is leased and not reserved."""
+        names = list(self._accounts)
+        for start in range(0, len(names), MOST_IN_A_TURN):
+            self._n += 1
+            accounts = [self._accounts[name] for name in names[start : start + MOST_IN_A_TURN]]
+            for account in accounts:
+                account.allowance = min(account.allowance, account.taken)
+            yield Turn(self.replica, tuple([_asked(account, self._n, wall, account.allowance) for account in accounts]))
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody waits for the next turn, or there is something to tell."""
+        return any(account.changed for account in self._accounts.values())
+
+    def _due(self, now: float) -> list[Account]:
+        due = [a for a in self._accounts.values() if a.changed or _watched(a, now)]
+        if len(due) > MOST_IN_A_TURN:
+            # Those that somebody waits for come first, then those not heard of for longest.
+            due.sort(key=lambda account: (not account.needed, account.heard_at))
+        return due[:MOST_IN_A_TURN]
+
+    def _ask(self, account: Account, passed_s: float, wall: float) -> Ask:
+        need, want = account.turn(passed_s, short=account.name in self._short)
+        return _asked(account, self._n, wall, need, want, account.rows if account.name in self._restoring else ())
+
+    def _drop(self, now: float, wall: float) -> None:
+        """Forget accounts whose period is over, or that nobody uses, once all is told."""
+        gone = [a for a in self._accounts.values() if not a.held and not a.changed and _over(a, now, wall)]
+        for account in gone:
+            del self._accounts[account.name]
+            if self._by_scope.get(account.scope) is account:
+                del self._by_scope[account.scope]
+
+
+def _asked(
+    account: Account, n: int, wall: float, need: int, want: int = 0, rows: tuple[tuple[bytes, bytes], ...] = ()
+) -> Ask:
+    row = Row(n, account.allowance, account.settled, account.lost)
+    return Ask(account.name, account.limit, account.span.keep_s(wall), row, need, max(need, want), rows)
+
+
+def _watched(account: Account, now: float) -> bool:
+    return now - account.heard_at >= LOOK_S and now - account.used_at < WATCHED_S
+
+
+def _over(account: Account, now: float, wall: float) -> bool:
+    return account.span.ends_at is not None and wall - account.span.ends_at > WATCHED_S
+
+
+def _share_used(account: Account) -> float:
+    return account.used / account.limit if account.limit > 0 else 1.0
+
+
+def _thousandths(account: Account) -> int:
+    return min(1_000_000, account.used * 1000 // account.limit) if account.limit > 0 else 1000

@@ -1,0 +1,106 @@
+"""What a store makes of the turns of its replicas: who is granted how much. Read next: ../state/scripts.py, the same in
+Redis.
+
+This is the store of a gateway that runs alone, and the model that the script in Redis is tested against.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from gateway.budgets.account import Row
+
+__all__ = ["Answer", "Ask", "Fleet", "Told", "Turn"]
+
+#: The part of what nobody has that one replica of ``n`` is granted ahead at most: 1 / (SHARE * n). So what is left to
+#: lease shrinks as the budget does, and no replica sits on the last of it.
+SHARE: Final = 2
+
+
+class Ask(Struct, frozen=True):
+    """One account in a turn: the row as it is, the allowance that is needed and the one that is wanted.
+
+    ``keep_s`` is for how long it is worth keeping. ``rows`` are those of others as this replica last heard them, for a
+    store that has lost them.
+    """
+
+    account: str
+    limit: int
+    keep_s: int
+    row: Row
+    need: int
+    want: int
+    rows: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Turn(Struct, frozen=True):
+    """All that one replica says at once."""
+
+    replica: str
+    asks: tuple[Ask, ...]
+
+
+class Told(Struct, frozen=True):
+    """The answer for one account: the allowance, what others have committed and settled, and their rows as stored."""
+
+    allowance: int
+    others: int
+    others_settled: int
+    rows: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Answer(Struct, frozen=True):
+    """The answers in order. ``barred``: the store is new in charge and grants nothing yet.
+
+    ``epoch`` changes when the store has lost all it knew. ``short`` names accounts of which somebody was refused.
+    """
+
+    told: tuple[Told, ...]
+    barred: bool = False
+    epoch: str = ""
+    short: tuple[str, ...] = ()
+
+
+class Fleet:
+    """Accounts by name, each with the row of every replica."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, dict[str, Row]] = {}
+
+    def __repr__(self) -> str:
+        return f"{len(self._accounts)} accounts"
+
+    def turn(self, turn: Turn, replicas: int = 1, *, barred: bool = False) -> Answer:
+        """Take a turn. Nothing is granted while ``barred``; rows are taken all the same."""
+        told, short = [], []
+        for ask in turn.asks:
+            told.append(self._told(turn.replica, ask, replicas, barred))
+            if not barred and told[-1].allowance < ask.need:
+                short.append(ask.account)
+        return Answer(tuple(told), barred, short=tuple(short))
+
+    def rows(self, account: str) -> dict[str, Row]:
+        """The rows of an account, by replica."""
+        return dict(self._accounts.get(account, {}))
+
+    def _told(self, replica: str, ask: Ask, replicas: int, barred: bool) -> Told:
+        rows = self._accounts.setdefault(ask.account, {})
+        others = [row for name, row in rows.items() if name != replica]
+        committed = sum(row.committed for row in others)
+        row = ask.row
+        if replica in rows and rows[replica].n > row.n:
+            row = rows[replica]
+        else:
+            free = 0 if barred else ask.limit - committed - row.committed
+            row = rows[replica] = Row(row.n, granted(ask, free, replicas), row.settled, row.lost)
+        return Told(row.allowance, committed, sum(one.settled for one in others))
+
+
+def granted(ask: Ask, free: int, replicas: int) -> int:
+    """The allowance after a turn, of which ``free`` micro-dollars nobody has: all that is needed, or no more."""
+    have, committed = ask.row.allowance, ask.row.committed
+    if free <= 0 or ask.need - committed > free:
+        return have
+    return max(have, ask.need, min(ask.want, committed + free // (SHARE * max(1, replicas))))

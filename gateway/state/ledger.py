@@ -1,0 +1,154 @@
+"""A file of this machine that what must survive a crash is appended to. Read next: ../treasury.py, which writes most.
+
+A ledger has chapters, each of lines of its own kind: ``["<chapter>", <value>]`` as JSON. What was written is read again
+at the next start, in order. A line is in the file before ``write`` returns, so that it survives the end of the process;
+the disk has it within a second. When the file has grown, it is written anew with what its chapters still need.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from gateway.errors import ConfigError, Problem
+
+__all__ = ["Chapter", "Ledger"]
+
+#: The size at which the file is written anew, in bytes, or twice what it had when it last was.
+COMPACT: Final = 16 * 1024 * 1024
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Chapter(Protocol):
+    """A part of a ledger."""
+
+    @property
+    def name(self) -> str:
+        """What its lines begin with."""
+        ...
+
+    def read(self, value: Any) -> None:
+        """One of its lines, when the ledger is opened. What it cannot make sense of it passes over."""
+        ...
+
+    def whole(self) -> Iterable[Any]:
+        """All that is still needed of it, as lines that ``read`` takes."""
+        ...
+
+
+class Ledger:
+    """The file at ``path``, read into its chapters and locked.
+
+    Raises ConfigError where it cannot be opened, or another process has it.
+    """
+
+    def __init__(self, path: str, chapters: Sequence[Chapter], *, compact: int = COMPACT) -> None:
+        self.error: str | None = None
+        self._path = Path(path)
+        self._chapters = {chapter.name: chapter for chapter in chapters}
+        self._compact = compact
+        self._later: list[bytes] = []
+        self._unsynced = False
+        try:
+            self._fd = self._open()
+        except OSError as error:
+            said = error.strerror or str(error)
+            hint = (
+                "another gateway writes to it" if isinstance(error, BlockingIOError) else "let the gateway write there"
+            )
+            raise ConfigError([Problem(path, 0, 0, f"the ledger cannot be used: {said}", hint)]) from error
+        self._size = os.fstat(self._fd).st_size
+        self._torn = self._size > 0 and os.pread(self._fd, 1, self._size - 1) != b"\n"
+        self._read()
+
+    def __repr__(self) -> str:
+        return f"ledger {self._path}, {self.error or f'{self._size} bytes'}"
+
+    def write(self, name: str, value: Any) -> bool:
+        """Append a line to a chapter, and all that was to come later; whether the file has taken it."""
+        self._later.append(_encode((name, value)))
+        return self.flush()
+
+    def later(self, name: str, value: Any) -> None:
+        """Append a line with the next that is written, or when ``flush`` is called."""
+        self._later.append(_encode((name, value)))
+
+    def flush(self) -> bool:
+        """Write what was to come later; whether the file has taken it. What it does not take is kept for the next."""
+        if not self._later:
+            return self.error is None
+        data = b"\n".join([*((b"",) if self._torn else ()), *self._later, b""])
+        try:
+            written = os.write(self._fd, data)
+        except OSError as error:
+            self.error = f"{error.strerror or error}: make room, or let the gateway write there"
+            return False
+        self._size += written
+        self._unsynced = True
+        if written < len(data):
+            # What follows begins on a new line; a line that is there twice says nothing new.
+            self._torn, self.error = True, "the disk is full: make room"
+            return False
+        self._later.clear()
+        self._torn, self.error = False, None
+        if self._size > self._compact:
+            self.compact()
+        return True
+
+    def sync(self) -> None:
+        """Let the disk have it. Blocks: not for the event loop."""
+        if self._unsynced:
+            self._unsynced = False
+            os.fsync(self._fd)
+
+    def compact(self) -> None:
+        """Write the file anew, with what the chapters still need. The old one stays until the new one is whole."""
+        lines = [_encode((name, value)) for name, chapter in self._chapters.items() for value in chapter.whole()]
+        beside = self._path.with_name(self._path.name + ".new")
+        try:
+            fd = os.open(beside, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            data = b"\n".join([*lines, b""])
+            if os.write(fd, data) < len(data):
+                raise OSError("the disk is full")
+            os.fsync(fd)
+            os.replace(beside, self._path)
+        except OSError as error:
+            self.error = f"it could not be written anew: {error.strerror or error}"
+            self._compact = 2 * self._size
+            return
+        os.close(self._fd)
+        self._fd, self._size = fd, len(data)
+        self._compact = max(self._compact, 2 * len(data))
+
+    def close(self) -> None:
+        """Write and sync what is left."""
+        self.flush()
+        self.sync()
+        os.close(self._fd)
+
+    def _open(self) -> int:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
+
+    def _read(self) -> None:
+        with open(self._path, "rb") as lines:
+            for line in lines:
+                try:
+                    name, value = msgspec.json.decode(line)
+                except (msgspec.DecodeError, ValueError, TypeError):
+                    continue  # a crash leaves half a line
+                if (chapter := self._chapters.get(name)) is not None:
+                    chapter.read(value)
