@@ -27,6 +27,7 @@ from gateway.health.probe import probe
 from gateway.pipeline import Pipeline, make_live
 from gateway.report import Report, gauges, report
 from gateway.state.ending import end
+from gateway.state.ledger import Ledger
 from gateway.state.memory import Memory
 from gateway.state.over_redis import Redis
 from gateway.state.statesink import StateSink
@@ -40,6 +41,7 @@ from gateway.telemetry.record import decode
 from gateway.telemetry.ring import Ring
 from gateway.telemetry.sinks import Sink, Sinks
 from gateway.testing.transport import Simulated
+from gateway.treasury import Chapter, Treasury
 from gateway.types import Exchange, World
 from gateway.upstream.credentials.make import Credentials
 from gateway.upstream.http1 import Http1
@@ -96,6 +98,8 @@ class App:
         self.admission = Admission(world.admission, clock=clock)
         self.health = Health(self._state, world, clock())
         self._lag = LoopLag(self._lagged)
+        self.treasury = open_treasury(world, self._state, clock=clock, wall=wall)
+        self._turns: asyncio.Task[None] | None = None
 
         self.pipeline = Pipeline(
             self._live,
@@ -106,6 +110,7 @@ class App:
             wall=wall,
             refused=self.metrics.refused,
             store=self._state,
+            treasury=self.treasury,
         )
         self.public = Edge(self.pipeline, make_public(self.pipeline, self.ready), clock=clock, wall=wall)
         self.admin = make_admin(self, self.ready, world.server.admin_token)
@@ -141,6 +146,7 @@ class App:
         """Start what runs in the background. What was made until now stays, so the collector need not look at it."""
         self._lag.start()
         self._syncing = asyncio.create_task(self._sync())
+        self._turns = asyncio.create_task(self.treasury.run())
         gc.collect()
         gc.freeze()
         # A collection of the youngest takes half a microsecond for each of so many, in which nobody is served.
@@ -155,6 +161,9 @@ class App:
             task.cancel()
         if self._journal is not None:
             await asyncio.to_thread(self._journal.close)
+        if self._turns is not None:
+            await end(self._turns)
+        await self.treasury.stop()
         await self._state.aclose()
         for transport in self._transports.values():
             await transport.aclose()
@@ -232,6 +241,7 @@ class App:
         self.pipeline.live = make_live(world, self._transports, self._credentials)
         self.health.know(world, self._clock())
         self.admission.rules = world.admission
+        self.treasury.money = world.money
         self._loaded_at, self._problems = self._wall(), ()
         self.metrics.know(_names(world))
         self.metrics.reloaded(True, self._loaded_at, world.version)
@@ -248,6 +258,7 @@ class App:
             "server": server != first.server,
             "journal": now.journal != first.journal,
             "state": now.state != first.state,
+            "budgets.ledger": now.money.ledger != first.money.ledger or now.budgeted > first.budgeted,
         }
         return [part for part, differs in changed.items() if differs]
 
@@ -309,6 +320,14 @@ class App:
     def state(self) -> StateHealth:
         """How the shared state does."""
         return self._state.health()
+
+
+def open_treasury(world: World, state: State, *, clock: Callable[[], float], wall: Callable[[], float]) -> Treasury:
+    """The budgets of this process, and their ledger where there is one."""
+    chapter = Chapter(state.replica, wall)
+    path = world.money.ledger if world.budgeted else None
+    ledger = Ledger(path, [chapter]) if path is not None else None
+    return Treasury(state, world.money, clock=clock, wall=wall, chapter=chapter, ledger=ledger)
 
 
 def _names(world: World) -> set[str]:

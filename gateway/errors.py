@@ -13,6 +13,7 @@ Read next: reliability/failures.py, the table that says what each kind of provid
     ├── PayloadTooLarge     413
     ├── UnsupportedMedia    415  a content type or encoding we do not read
     ├── RateLimited         429  a limit of ours
+    ├── OverBudget          429  a budget of ours
     ├── UpstreamFailed      400…504  the plan is spent; carries the last Failure
     └── Unavailable         503  draining, shedding, or no deployment can serve this
     TransportError          one attempt could not be carried out on the wire
@@ -161,6 +162,15 @@ class RateLimited(GatewayError):
     status = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
+
+
+class OverBudget(GatewayError):
+    """A budget does not hold what the request might cost: to try again before it begins anew is of no use."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+    should_retry = False
 
 
 class Unavailable(GatewayError):

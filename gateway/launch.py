@@ -58,7 +58,11 @@ def launch(load: Load, banner: Banner, *, path: str, worker: Inherited | None = 
         print(error, file=sys.stderr)
         return 1
     banner(world, _address(public), _address(admin))
-    uvloop.run(_serve(world, read, path, public, admin, parent=worker.parent if worker is not None else None))
+    try:
+        uvloop.run(_serve(world, read, path, public, admin, parent=worker.parent if worker is not None else None))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 
@@ -118,10 +122,15 @@ class _End:
 
 
 def _for_worker(world: World, worker: Inherited | None) -> World:
-    """Each worker writes a journal of its own."""
-    if worker is None or world.journal.path is None:
+    """Each worker writes a journal and a ledger of its own."""
+    if worker is None:
         return world
-    return replace(world, journal=replace(world.journal, path=f"{world.journal.path}.{worker.n}"))
+    journal, ledger = world.journal.path, world.money.ledger
+    return replace(
+        world,
+        journal=replace(world.journal, path=f"{journal}.{worker.n}") if journal is not None else world.journal,
+        money=replace(world.money, ledger=f"{ledger}.{worker.n}") if ledger is not None else world.money,
+    )
 
 
 def _sockets(world: World, worker: Inherited | None) -> tuple[socket.socket, socket.socket]:

@@ -14,6 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.admission import Admission, Priority
+from gateway.budgets.bound import bound
+from gateway.budgets.scopes import scopes_of
+from gateway.budgets.shorten import shortened
 from gateway.cache.kept import Store, keep, restore
 from gateway.cache.stale import Stale, key_of
 from gateway.errors import Failure, Forbidden, GatewayError, NotFound, Unauthorized
@@ -27,6 +30,7 @@ from gateway.providers.protocol import Answer
 from gateway.providers.stream import as_stream
 from gateway.refusal import nothing_can, only_full
 from gateway.story import Story
+from gateway.treasury import Purse, Treasury
 from gateway.types import Asked, Call, Caller, Decision, Exchange, Features, Policy, Snapshot, World
 from gateway.upstream.count import count
 from gateway.upstream.credentials.make import Credentials
@@ -139,7 +143,9 @@ class Pipeline:
         wall: Callable[[], float],
         refused: Callable[[str], None],
         store: Store,
+        treasury: Treasury,
     ) -> None:
+        self._treasury = treasury
         self.live = live
         self.health = health
         self.admission = admission
@@ -156,7 +162,7 @@ class Pipeline:
         """One request. Whatever happens, it ends with exactly one record."""
         live = self.live
         story = Story(conversation.id, self._wall(), self._clock(), live.world, client, retry)
-        entered = False
+        entered, purse = False, None
         try:
             if not self.admission.enter(conversation.priority):
                 await self.admission.wait(conversation.priority, conversation.patience_at)
@@ -166,7 +172,9 @@ class Pipeline:
             admit(call, story.caller, live.world)
             asked = gather(call, story.caller, live.classifier)
             story.features, story.signals = asked.features, asked.signals
-            await self._carry_out(asked, live, story, conversation)
+            if call.operation == "chat":
+                purse = self._treasury.purse(call.id, scopes_of(story.caller, call.user))
+            await self._carry_out(asked, live, story, conversation, purse)
         except GatewayError as error:
             story.error, story.status = error, error.status
             if isinstance(error, Unauthorized):
@@ -182,21 +190,33 @@ class Pipeline:
         finally:
             if entered:
                 self.admission.leave()
+            if purse is not None:
+                purse.close()
             self._record(story.close(self._clock()))
 
-    async def _carry_out(self, asked: Asked, live: Live, story: Story, conversation: Conversation) -> None:
+    async def _carry_out(
+        self, asked: Asked, live: Live, story: Story, conversation: Conversation, purse: Purse | None
+    ) -> None:
         """Decide and act; once more where all that was decided on had come to be left alone in between."""
-        decision = await self._decide(asked, live, story, conversation.priority)
+        asked, decision = await self._decide(asked, live, story, conversation.priority, purse)
         if asked.call.operation == "count_tokens":
             await self._count(asked, decision, live, story, conversation)
             return
         try:
-            await self._act(asked.call, decision, live, story, conversation)
+            await self._act(asked.call, decision, live, story, conversation, purse)
         except NotBegun:
-            decision = await self._decide(asked, live, story, conversation.priority)
-            await self._act(asked.call, decision, live, story, conversation)
+            asked, decision = await self._decide(asked, live, story, conversation.priority, purse)
+            await self._act(asked.call, decision, live, story, conversation, purse)
 
-    async def _act(self, call: Call, decision: Decision, live: Live, story: Story, conversation: Conversation) -> None:
+    async def _act(
+        self,
+        call: Call,
+        decision: Decision,
+        live: Live,
+        story: Story,
+        conversation: Conversation,
+        purse: Purse | None,
+    ) -> None:
         reliability = live.world.reliability
         run = Run(
             await self._restored(call, decision, live, story.caller) if live.foreign else call,
@@ -207,6 +227,7 @@ class Pipeline:
             care=self.health,
             reliability=reliability,
             clock=self._clock,
+            purse=purse,
         )
         if not call.stream:
             answer = await run.json()
@@ -245,19 +266,40 @@ class Pipeline:
         known = {"openai", call.dialect}
         return await restore(self._store, caller, call, spoken - known) if spoken - known else call
 
-    async def _decide(self, asked: Asked, live: Live, story: Story, priority: Priority) -> Decision:
-        """The decision, as soon as something has room. Raises what a client is to be told when nothing can serve."""
+    async def _decide(
+        self, asked: Asked, live: Live, story: Story, priority: Priority, purse: Purse | None
+    ) -> tuple[Asked, Decision]:
+        """The decision, as soon as something has room, paid for as far as its first try; and what it was made on.
+
+        Raises what a client is to be told when nothing can serve.
+        """
         until_at: float | None = None
         while True:
-            snapshot = self._look_around(asked.features)
+            snapshot = self._look_around(asked.features, purse)
             story.snapshot_age_s = snapshot.at - self.refreshed_at
             story.decision = decision = decide(asked, live.world, snapshot)
             if decision.plan.tries:
-                return decision
+                if purse is None or await purse.secure(_most(asked, decision, live.world)):
+                    return asked, decision
+                continue
+            if purse is not None and (shorter := self._shortened(asked, decision, live, purse)) is not None:
+                asked, warning = shorter
+                story.call, story.features, story.warnings = asked.call, asked.features, (warning,)
+                continue
             if until_at is None:
                 until_at = min(snapshot.at + live.world.admission.wait_s, asked.call.deadline_at or inf)
             if not only_full(decision) or not await self.admission.for_room(priority, until_at):
                 raise nothing_can(decision, asked.call, snapshot)
+
+    def _shortened(self, asked: Asked, decision: Decision, live: Live, purse: Purse) -> tuple[Asked, str] | None:
+        """The request with as many tokens for its answer as its budgets hold, where its policy wants that."""
+        whys = [v.why for v in decision.verdicts if v.why is not None and v.why.code == "over_budget"]
+        if not whys:
+            return None
+        purse.refused(min([int(why.args[1]) for why in whys]))
+        if not live.policies.get(decision.route, DIRECT_POLICY).lower_max_tokens:
+            return None
+        return shortened(asked, decision, live.world)
 
     async def _degrade(self, error: GatewayError, live: Live, conversation: Conversation, story: Story) -> bool:
         """Nothing could serve: hand out an earlier answer to the same request, where its route keeps any."""
@@ -277,10 +319,11 @@ class Pipeline:
         await conversation.end(None, story)
         return True
 
-    def _look_around(self, features: Features) -> Snapshot:
+    def _look_around(self, features: Features, purse: Purse | None) -> Snapshot:
         now = self._clock()
         self._turn += 1
-        return Snapshot(now, self.health.cooling(features, now), self.health.load(now), self._turn)
+        funds = purse.funds(now) if purse is not None else None
+        return Snapshot(now, self.health.cooling(features, now), self.health.load(now), self._turn, funds)
 
 
 def admit(call: Call, caller: Caller, world: World) -> None:
@@ -295,6 +338,12 @@ def admit(call: Call, caller: Caller, world: World) -> None:
     allowed = caller.models if name in world.deployments else caller.routes
     if name != AUTO and allowed is not None and name not in allowed:
         raise Forbidden(f"Key {caller.id} may not use {call.model[:64]!r}.", code="model_not_allowed", param="model")
+
+
+def _most(asked: Asked, decision: Decision, world: World) -> int:
+    """What the first try may cost, in micro-dollars; one whose price nobody knows costs nothing."""
+    first = world.deployments[decision.plan.tries[0].deployment]
+    return bound(asked.call, asked.features, first) or 0
 
 
 def _tagged(call: Call, caller: Caller) -> Call:

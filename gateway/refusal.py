@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.errors import BadRequest, Failure, Forbidden, GatewayError, NotFound, RateLimited, Unavailable
+from gateway.errors import BadRequest, Failure, Forbidden, GatewayError, NotFound, OverBudget, RateLimited, Unavailable
+from gateway.money import usd
 from gateway.reliability.failures import to_client
 from gateway.types import Call, Cooling, Decision, Snapshot
 
@@ -59,6 +60,8 @@ def nothing_can(decision: Decision, call: Call, snapshot: Snapshot) -> GatewayEr
     if "cooling" in reasons:
         names = [v.deployment for v in decision.verdicts if v.why is not None and v.why.code == "cooling"]
         return _left_alone([snapshot.cooling[n] for n in names], name, snapshot.at)
+    if "over_budget" in reasons:
+        return _over_budget(decision, name)
     if "too_large" in reasons:
         said = f"The request is larger than the rate limits of every deployment of {name} allow in a minute."
         error: GatewayError = RateLimited(said, code="upstream_rate_limited")
@@ -70,6 +73,17 @@ def nothing_can(decision: Decision, call: Call, snapshot: Snapshot) -> GatewayEr
     if codes <= OF_THE_REQUEST:
         return _too_much_asked(decision, name)
     return Unavailable(f"No deployment can serve {name} now.", code="no_deployment")
+
+
+def _over_budget(decision: Decision, name: str) -> GatewayError:
+    """Which budget, how much is left of it, and what the cheapest try might cost."""
+    whys = [v.why for v in decision.verdicts if v.why is not None and v.why.code == "over_budget"]
+    scope, most, left = min([why.args for why in whys], key=lambda args: args[1])
+    kind, _, who = str(scope).partition(":")
+    return OverBudget(
+        f"The budget of {kind} {who} has {usd(max(0, int(left)))} USD left, and this request for {name} might cost "
+        f"{usd(int(most))} USD. A smaller max_tokens costs less; else wait until it begins anew, or ask for more."
+    )
 
 
 def _too_much_asked(decision: Decision, name: str) -> BadRequest:

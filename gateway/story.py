@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gateway.errors import Failure, GatewayError, UpstreamFailed
+from gateway.errors import Failure, GatewayError, OverBudget, UpstreamFailed
 from gateway.types import Attempt, Call, Caller, Decision, Deployment, Exchange, Features, Signal, Usage, World
 
 __all__ = ["Story", "micros"]
@@ -63,6 +63,7 @@ class Story(Struct, eq=False):
     passed_over: bool = False
     estimated: bool = False
     dropped: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def cost(self) -> int | None:
         """Micro-dollars of all attempts so far; None as soon as one that was charged has no known price."""
@@ -102,6 +103,8 @@ class Story(Struct, eq=False):
             return "degraded"
         if self.error is None:
             return "fallback_ok" if any(a.failure is not None for a in self.attempts) else "ok"
+        if isinstance(self.error, OverBudget):
+            return "budget"
         if isinstance(self.error, UpstreamFailed) and self.status >= 500 and self.status != 504:
             return "upstream_error"
         if self.status in _OUTCOME_OF_STATUS:
@@ -144,6 +147,7 @@ class Story(Struct, eq=False):
             retry=self.retry,
             dialect=call.dialect if call is not None else "openai",
             dropped=self.dropped,
+            warnings=self.warnings,
         )
 
 

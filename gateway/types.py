@@ -490,6 +490,13 @@ class World(Struct, frozen=True, eq=False):
     state: Secret | None = None
     source: str = ""
 
+    @property
+    def budgeted(self) -> bool:
+        """Whether anybody has a budget."""
+        of_keys = [scope for key in self.keys.values() for scope in (*key.caller.scopes, *key.caller.each_user)]
+        of_teams = [scope for team in self.teams.values() for scope in (*team.scopes, team.each_user)]
+        return any(scope is not None and scope.budget is not None for scope in (*of_keys, *of_teams))
+
 
 # --- what the client asked --------------------------------------------------------------------------------------
 

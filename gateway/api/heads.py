@@ -32,6 +32,7 @@ def about(story: Story) -> Headers:
         head.append((b"x-gateway-dropped", _ascii(", ".join(story.dropped))))
     if story.estimated:
         head.append((b"x-gateway-estimated", b"true"))
+    head += [(b"x-gateway-warning", _ascii(warning)) for warning in story.warnings]
     if story.stale_s is not None:
         head.append((b"x-gateway-degraded", b"stale; age=%d" % story.stale_s))
     if story.call is not None and (story.error is not None or not story.call.stream):

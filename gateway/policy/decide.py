@@ -1,6 +1,6 @@
 """The decision: which deployment, in what order, why. A pure function of values, so that it can be replayed.
 
-Read next: match.py, eligible.py, strategies/ and plan.py, the four steps in this order; explain.py for people.
+Read next: match.py, eligible.py and spend.py, strategies/, plan.py, the steps in this order; explain.py for people.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from gateway.dice import splitmix64, uniform
 from gateway.policy.eligible import Rule, why_not
 from gateway.policy.match import Chosen, choose
 from gateway.policy.plan import Spare, wait_for, write_out
+from gateway.policy.spend import Cheapest, Scores, shifts, unaffordable
 from gateway.policy.strategies import Ordered
 from gateway.types import (
     Asked,
@@ -23,6 +24,7 @@ from gateway.types import (
     Cooling,
     Decision,
     Deployment,
+    Funds,
     Place,
     Policy,
     Reason,
@@ -72,30 +74,49 @@ def decide(asked: Asked, world: World, snapshot: Snapshot) -> Decision:
     arguments give the same Decision on every machine.
     """
     chosen = choose(world, asked)
+    funds = snapshot.funds
     if chosen.forced is not None:
         ranking = _rank((chosen.forced.name,), asked, world, DIRECT_POLICY, snapshot, _named)
-        return _decision(asked, world, ranking, route=DIRECT, reason="forced_by_client")
+        return _decision(asked, world, ranking, route=DIRECT, reason="forced_by_client", funds=funds)
     if chosen.route is None:
-        return _decision(asked, world, _NOBODY, route="", reason="default")
+        return _decision(asked, world, _NOBODY, route="", reason="default", funds=funds)
     policy = chosen.route.policy
     ranking = _rank(policy.pool, asked, world, policy, snapshot, why_not)
     standby = _standby(asked, world, policy, snapshot) if policy.fallback else _NOBODY
     reason = _displaced(ranking, snapshot) or _reason(chosen, asked, policy, len(ranking.order))
-    return _decision(asked, world, ranking, route=chosen.route.name, reason=reason, policy=policy, standby=standby)
+    if funds is not None and policy.shift is not None and shifts(policy.shift, funds, asked):
+        cheaper = _rank(policy.shift.to or policy.pool, asked, world, policy, snapshot, why_not, by=Cheapest(policy))
+        if cheaper.order and cheaper.order[:1] != ranking.order[:1]:
+            ranking, reason = cheaper, "budget_shift"
+    return _decision(
+        asked, world, ranking, route=chosen.route.name, reason=reason, policy=policy, standby=standby, funds=funds
+    )
 
 
 def _rank(
-    pool: tuple[str, ...], asked: Asked, world: World, policy: Policy, snapshot: Snapshot, rule: Rule
+    pool: tuple[str, ...],
+    asked: Asked,
+    world: World,
+    policy: Policy,
+    snapshot: Snapshot,
+    rule: Rule,
+    *,
+    by: Scores | None = None,
 ) -> _Ranking:
     """Judge the pool. One that is left alone for all is out; one for some of the traffic comes last for those."""
     verdicts: list[Verdict] = []
     ranked: list[tuple[int, float, int, str]] = []
     waits: dict[str, float] = {}
     size = len(pool)
+    strategy = by or policy.strategy
     for position, name in enumerate(pool):
         candidate = world.deployments[name]
         place = Place(position, size, snapshot.turn, snapshot.load.get(name, _IDLE))
-        judged: float | Reason = rule(candidate, asked, policy) or policy.strategy.score(candidate, place, asked)
+        judged: float | Reason = (
+            rule(candidate, asked, policy)
+            or unaffordable(candidate, asked, snapshot.funds, world.money)
+            or strategy.score(candidate, place, asked)
+        )
         if isinstance(judged, Reason):
             verdicts.append(Verdict(name, None, judged))
             continue
@@ -113,7 +134,7 @@ def _rank(
     scored = [v for v in verdicts if v.score is not None]
     best = min(scored, key=_score).deployment if scored else None
     ranked.sort()
-    if policy.strategy.two_choices:
+    if by is None and policy.strategy.two_choices:
         _draw_two(ranked, asked.seed)
     return _Ranking(tuple([row[3] for row in ranked]), tuple(verdicts), best, waits)
 
@@ -157,7 +178,11 @@ def _standby(asked: Asked, world: World, policy: Policy, snapshot: Snapshot) -> 
     for position, name in enumerate(policy.fallback):
         candidate = world.deployments[name]
         place = Place(position, len(policy.fallback), snapshot.turn)
-        why = why_not(candidate, asked, policy) or _below_floor(candidate, place, asked, policy)
+        why = (
+            why_not(candidate, asked, policy)
+            or unaffordable(candidate, asked, snapshot.funds, world.money)
+            or _below_floor(candidate, place, asked, policy)
+        )
         after: float | None = None if why is not None else 0.0
         if why is None and (cooling := snapshot.cooling.get(name)) is not None:
             after, why = _left_alone(name, cooling, snapshot.at, asked, policy)
@@ -206,6 +231,7 @@ def _decision(
     reason: str,
     policy: Policy = DIRECT_POLICY,
     standby: _Ranking = _NOBODY,
+    funds: Funds | None = None,
 ) -> Decision:
     plan = write_out(ranking.order, standby.order, policy, _spare_keys((*ranking.order, *standby.order), world))
     waits = {**ranking.waits, **standby.waits} if standby.waits else ranking.waits
@@ -217,6 +243,7 @@ def _decision(
         strategy=policy.strategy.name,
         policy=world.version,
         seed=asked.seed,
+        funds=funds,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
+from gateway.money import usd
 from gateway.policy.strategies.cost import UNKNOWN_PRICE
 from gateway.types import Attempt, Decision, Exchange, Features, Reason, Signal, Verdict
 
@@ -27,6 +28,8 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "cooling": "it is left alone for {1} s more: {0}",
         "too_large": "it needs more than its provider allows in a minute",
         "diverted": "{0} % of its traffic goes elsewhere while some of its calls fail",
+        "over_budget": "it might cost {1} USD, and the budget of {0} has {2} left",
+        "price_unknown": "its price is not known, and the caller has a budget",
         "standby": "it stands by for when the pool has failed",
     }
 )
@@ -40,6 +43,7 @@ ROUTING = MappingProxyType(
         "latency_best": "it is expected to begin its answer soonest",
         "sticky": "requests that begin alike go there",
         "intent": "the request's intent selected the route",
+        "budget_shift": "a budget is running out, and it is cheaper",
         "overflow": "the better choice is at its rate limit",
         "breaker_open": "the better choice is failing",
         "fallback": "an earlier try failed",
@@ -78,6 +82,8 @@ def sentence(reason: Reason) -> str:
     args = reason.args
     if reason.code == "cooling":
         args = (LEFT_ALONE.get(str(args[0]), args[0]), *args[1:])
+    elif reason.code == "over_budget":
+        args = tuple([usd(max(0, arg)) if isinstance(arg, int) else arg for arg in args])
     elif reason.code == "cannot":
         args = (_lacking(*map(str, args)),)
     return SENTENCES.get(reason.code, reason.code).format(*args)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import ceil
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from redis.asyncio import Redis as Client
 
@@ -66,6 +66,13 @@ class Meeting:
     async def leave(self, client: Client) -> None:
         """This replica counts no more. Raises what redis-py raises."""
         await client.zrem(f"{self._prefix}:replicas", self._replica)
+
+    async def present(self, client: Client) -> frozenset[str]:
+        """The ids of the replicas that were heard of lately. Raises what redis-py raises."""
+        seconds, micros = await client.time()
+        since = seconds * 1000 + micros // 1000 - PRESENT_MS
+        ids = cast(Sequence[bytes], await client.zrangebyscore(f"{self._prefix}:replicas", since, "+inf"))
+        return frozenset(id.decode() for id in ids)
 
     def _met(self, replicas: int) -> None:
         self.replicas = max(1, replicas)

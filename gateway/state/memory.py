@@ -6,6 +6,8 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
+from gateway.budgets.account import Row
+from gateway.budgets.fleet import Answer, Fleet, Turn
 from gateway.state.verbs import Health
 from gateway.state.view import View
 
@@ -21,6 +23,7 @@ class Memory(View):
         self._records: OrderedDict[str, bytes] = OrderedDict()
         self._spent: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
         self._refreshed_at = 0.0
+        self._fleet = Fleet()
 
     def __repr__(self) -> str:
         return f"state in memory: {len(self._records)} of {self._kept} records"
@@ -46,6 +49,18 @@ class Memory(View):
     async def spend(self, caller: str) -> Mapping[str, int]:
         """See State.spend."""
         return dict(self._spent.get(caller, {}))
+
+    async def accounts(self, turn: Turn) -> Answer:
+        """See State.accounts."""
+        return self._fleet.turn(turn)
+
+    async def rows(self, accounts: Sequence[str]) -> Mapping[str, Mapping[str, Row]]:
+        """See State.rows."""
+        return {account: self._fleet.rows(account) for account in accounts}
+
+    async def present(self) -> frozenset[str]:
+        """See State.present."""
+        return frozenset({self.replica})
 
     async def find(self, id: str) -> bytes | None:
         """See State.find."""

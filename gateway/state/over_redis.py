@@ -17,7 +17,10 @@ from typing import Any, Final, TypeVar, cast
 
 from redis.exceptions import RedisError, ResponseError
 
+from gateway.budgets.account import Row
+from gateway.budgets.fleet import Answer, Turn
 from gateway.errors import Unavailable
+from gateway.state.accounts import read_rows, take_turn
 from gateway.state.link import Link
 from gateway.state.meeting import Feed, Meeting
 from gateway.state.outbox import Batch, Outbox
@@ -43,7 +46,7 @@ REFUSED_S: Final = 1.0
 #: How long somebody who asks (find, recent, spend) waits, in seconds.
 ASK_S: Final = 1.0
 
-Answer = TypeVar("Answer")
+Answer_ = TypeVar("Answer_")
 Entry = tuple[bytes, Mapping[bytes, bytes]]
 
 
@@ -64,16 +67,15 @@ class Redis(View):
         connect_s: float = 1.0,
     ) -> None:
         super().__init__()
-        replica = secrets.token_hex(8)
         self._prefix = prefix
         self._kept = kept
         self._link = Link(url, command_s=command_s, connect_s=connect_s)
         self._outbox = Outbox(buffered, BATCH)
-        self._meeting = Meeting(self, prefix, replica)
+        self._meeting = Meeting(self, prefix, self.replica)
         self._recollection = Recollection(self._link, prefix, self.remembered, self.buckets)
         self._log = f"{prefix}:decisions"
         self._ids = f"{prefix}:decisions:ids"
-        self._sent = f"{prefix}:sent:{replica}"
+        self._sent = f"{prefix}:sent:{self.replica}"
         self._one_at_a_time = asyncio.Lock()
         self._now = 0.0
         self._refreshed_at = 0.0
@@ -115,6 +117,18 @@ class Redis(View):
     async def spend(self, caller: str) -> Mapping[str, int]:
         """See State.spend. Raises Unavailable when Redis does not answer."""
         return await self._ask(lambda: self._spend(caller))
+
+    async def accounts(self, turn: Turn) -> Answer:
+        """See State.accounts. Raises Unavailable when Redis does not answer."""
+        return await self._at_once(lambda: take_turn(self._link.client, self._prefix, turn, secrets.token_hex(8)))
+
+    async def rows(self, accounts: Sequence[str]) -> Mapping[str, Mapping[str, Row]]:
+        """See State.rows. Raises Unavailable when Redis does not answer."""
+        return await self._ask(lambda: read_rows(self._link.client, self._prefix, accounts))
+
+    async def present(self) -> frozenset[str]:
+        """See State.present. Raises Unavailable when Redis does not answer."""
+        return await self._ask(lambda: self._meeting.present(self._link.client))
 
     async def find(self, id: str) -> bytes | None:
         """See State.find. Raises Unavailable when Redis does not answer and the record is not here."""
@@ -217,17 +231,24 @@ class Redis(View):
             args += (len(entry), "\n".join(id for id, _ in entry), b"\n".join(record for _, record in entry))
         return keys, args
 
-    async def _ask(self, answer: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _at_once(self, answer: Callable[[], Awaitable[Answer_]]) -> Answer_:
+        """An answer that a request may wait for: over a connection that is there, within the time of one command."""
+        try:
+            if not await self._link.up():
+                raise ConnectionError(self._link.error)
+            return await answer()
+        except (RedisError, OSError) as error:
+            self._link.failed(error)
+            raise _unavailable(error) from error
+
+    async def _ask(self, answer: Callable[[], Awaitable[Answer_]]) -> Answer_:
         try:
             async with asyncio.timeout(ASK_S):
                 if not await self._link.up(CONNECT_WAIT_S):
                     raise ConnectionError(self._link.error)
                 return await answer()
         except (RedisError, OSError) as error:
-            said = str(error) or "no answer in time"
-            raise Unavailable(
-                f"The shared state did not answer: {said}. Try again when Redis is back.", code="state_unavailable"
-            ) from error
+            raise _unavailable(error) from error
 
     async def _spend(self, caller: str) -> Mapping[str, int]:
         async with self._one_at_a_time:
@@ -267,6 +288,13 @@ class Redis(View):
 
     def _spend_key(self, caller: str) -> str:
         return f"{self._prefix}:spend:{caller}"
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    said = str(error) or "no answer in time"
+    return Unavailable(
+        f"The shared state did not answer: {said}. Try again when Redis is back.", code="state_unavailable"
+    )
 
 
 def _entries(batch: Batch) -> Iterator[tuple[tuple[str, bytes], ...]]:

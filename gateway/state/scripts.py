@@ -156,7 +156,7 @@ return told
 #: lost all gets a new epoch, which tells replicas to tell it what they know of others, too.
 #: KEYS  about the store itself, the sorted set of replicas, the accounts that are short, then the accounts.
 #: ARGV  the replica, a new epoch, milliseconds to bar, milliseconds in which a replica counts as there; then for each
-#: account: limit, seconds it is kept, n, allowance, settled, lost, need, want, number of rows of others, (replica, row).
+#: account: limit, seconds it is kept, n, allowance, settled, lost, need, want, how many rows of others, (replica, row).
 ACCOUNTS: Final = """
 local me, PRESENT = ARGV[1], tonumber(ARGV[4])
 local time = redis.call('TIME')

@@ -17,6 +17,8 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from gateway.budgets.account import Row
+from gateway.budgets.fleet import Answer, Turn
 from gateway.types import Cooling
 
 __all__ = ["ALONE_S", "Health", "State"]
@@ -119,6 +121,26 @@ class State(Protocol):
 
     async def recent(self, limit: int) -> Sequence[bytes]:
         """The newest decision records of the fleet, newest first."""
+        ...
+
+    @property
+    def replica(self) -> str:
+        """The id of this replica, which no other process has ever had."""
+        ...
+
+    async def accounts(self, turn: Turn) -> Answer:
+        """What the fleet makes of a turn of this replica's budgets. Raises Unavailable, whatever came of it.
+
+        Waits for one command at most: a request may be waiting for it.
+        """
+        ...
+
+    async def rows(self, accounts: Sequence[str]) -> Mapping[str, Mapping[str, Row]]:
+        """The rows of these accounts, by replica: all that the fleet knows of a budget."""
+        ...
+
+    async def present(self) -> frozenset[str]:
+        """The ids of the replicas that are there."""
         ...
 
     def remember(self, caller: str, values: Mapping[str, bytes]) -> None:

@@ -5,6 +5,7 @@ Memory and over_redis.py are views that somebody keeps up to date.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 
 from gateway.state.buckets import Buckets
@@ -20,6 +21,8 @@ class View:
     """Coolings, leases, buckets and what is remembered, as of the last sync and all that this replica said itself."""
 
     def __init__(self) -> None:
+        #: The id of this replica, which no other process has ever had.
+        self.replica = secrets.token_hex(8)
         self.cooled = Cooled()
         self.leases = Leases()
         self.buckets = Buckets()

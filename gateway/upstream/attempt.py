@@ -26,6 +26,7 @@ from gateway.upstream.credentials.credential import Credential, Headers
 from gateway.upstream.delivery import Into
 from gateway.upstream.fetch import Fetcher
 from gateway.upstream.meaning import meaning
+from gateway.upstream.purse import Reservation
 from gateway.upstream.rescue import Rescue
 from gateway.upstream.targets import Target
 from gateway.upstream.transport import Response
@@ -53,7 +54,7 @@ class Current(Struct, eq=False):
     ``content_by`` is when it must have brought more content, ``end_by`` when its end must have come after all of it.
     ``share`` is where its stream goes where that is not straight to the client.
     ``over``: its leave has been ended. ``dropped`` names what its provider has no words for. ``rescue`` is the way in
-    which it goes on with a broken stream, if it does.
+    which it goes on with a broken stream, if it does. ``reserved`` is what of the caller's budgets it may cost.
     """
 
     start: Start
@@ -71,6 +72,7 @@ class Current(Struct, eq=False):
     content_by: float = 0.0
     end_by: float | None = None
     rescue: Literal["continue", "splice"] | None = None
+    reserved: Reservation | None = None
 
 
 class Trial:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
+from gateway.budgets.bound import bound
 from gateway.errors import Failure, GatewayError, Unavailable
 from gateway.money import cost
 from gateway.providers.choices import takes_choices, total
@@ -22,6 +23,7 @@ from gateway.types import BYTES_PER_TOKEN, Attempt, Call, Decision, Deployment, 
 from gateway.upstream.attempt import Current, Trial
 from gateway.upstream.care import Care
 from gateway.upstream.delivery import Client, Delivery
+from gateway.upstream.purse import Purse
 from gateway.upstream.race import Race
 from gateway.upstream.rescue import Rescue
 from gateway.upstream.several import Merged, Several
@@ -50,7 +52,9 @@ class Run:
         care: Care,
         reliability: Reliability,
         clock: Callable[[], float],
+        purse: Purse | None = None,
     ) -> None:
+        self._purse = purse
         self.kept: list[Kept] = []
         self._call = call
         self._choices: int = call.fields.get("n") or 1
@@ -175,10 +179,17 @@ class Run:
         if leave is None:
             story.passed_over = True
             return None
+        reserved = None
+        if self._purse is not None:
+            reserved = self._purse.begin(bound(self._call, story.features, target.deployment) or 0)
+            if reserved is None:
+                leave.left(now)
+                story.passed_over = True
+                return None
         story.serving, story.tries = target.deployment, story.tries + 1
         if story.tried_at is None:
             story.tried_at = now
-        return Current(start, target, leave, now)
+        return Current(start, target, leave, now, reserved=reserved)
 
     async def _once(self, current: Current, act: Act[Done]) -> Done | Failure:
         """One try, and its line in the story however it ends: a client that leaves cancels it from outside."""
@@ -190,6 +201,8 @@ class Run:
         except Exception:
             current.over = True
             current.leave.left(self._clock())
+            if current.reserved is not None:
+                current.reserved.settle(current.reserved.micros)
             raise
         failure = outcome if isinstance(outcome, Failure) else None
         usage = self._write_down(current, failure)
@@ -220,6 +233,9 @@ class Run:
             tokens = story.features.input_tokens if story.features is not None else 0
             written = current.said.output_bytes if current.said is not None else 0
             usage = Usage(tokens, written // BYTES_PER_TOKEN, estimated=True)
+        price = cost(target.deployment.price, usage)
+        if current.reserved is not None:
+            current.reserved.settle(price or 0)
         story.attempts.append(
             Attempt(
                 n=current.start.n,
@@ -234,7 +250,7 @@ class Run:
                 failure=failure,
                 cancelled=cancelled,
                 usage=usage,
-                cost=cost(target.deployment.price, usage),
+                cost=price,
                 provider_request_id=current.request_id,
             )
         )
