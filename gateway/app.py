@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from gateway import __version__
 from gateway.admission import Admission
+from gateway.alerts import Alerts
 from gateway.api.admin import make_admin
 from gateway.api.edge import Edge
 from gateway.api.public import make_public
@@ -25,7 +26,7 @@ from gateway.errors import ConfigError, Problem
 from gateway.health.health import Health
 from gateway.health.probe import probe
 from gateway.pipeline import Pipeline, make_live
-from gateway.report import Report, gauges, report
+from gateway.report import Report, gauges, of_budgets, report
 from gateway.state.ending import end
 from gateway.state.ledger import Ledger
 from gateway.state.memory import Memory
@@ -99,7 +100,8 @@ class App:
         self.health = Health(self._state, world, clock())
         self._lag = LoopLag(self._lagged)
         self.treasury = open_treasury(world, self._state, clock=clock, wall=wall)
-        self._turns: asyncio.Task[None] | None = None
+        self.alerts = Alerts(self._state, world.money, self.treasury.book.accounts, wall=wall, say=log.say)
+        self._turns: list[asyncio.Task[None]] = []
 
         self.pipeline = Pipeline(
             self._live,
@@ -146,7 +148,7 @@ class App:
         """Start what runs in the background. What was made until now stays, so the collector need not look at it."""
         self._lag.start()
         self._syncing = asyncio.create_task(self._sync())
-        self._turns = asyncio.create_task(self.treasury.run())
+        self._turns = [asyncio.create_task(self.treasury.run()), asyncio.create_task(self.alerts.run())]
         gc.collect()
         gc.freeze()
         # A collection of the youngest takes half a microsecond for each of so many, in which nobody is served.
@@ -161,8 +163,9 @@ class App:
             task.cancel()
         if self._journal is not None:
             await asyncio.to_thread(self._journal.close)
-        if self._turns is not None:
-            await end(self._turns)
+        for task in self._turns:
+            await end(task)
+        await self.alerts.stop()
         await self.treasury.stop()
         await self._state.aclose()
         for transport in self._transports.values():
@@ -241,7 +244,7 @@ class App:
         self.pipeline.live = make_live(world, self._transports, self._credentials)
         self.health.know(world, self._clock())
         self.admission.rules = world.admission
-        self.treasury.money = world.money
+        self.treasury.money = self.alerts.money = world.money
         self._loaded_at, self._problems = self._wall(), ()
         self.metrics.know(_names(world))
         self.metrics.reloaded(True, self._loaded_at, world.version)
@@ -285,6 +288,7 @@ class App:
     async def scrape(self) -> bytes:
         """All metrics. What health and admission know is read here, for only this loop may touch it."""
         self.metrics.tell(gauges(self.health, self.admission, self._clock()))
+        self.metrics.tell(of_budgets(self.treasury))
         state = self._state.health()
         kept = {"remembered": state.remembered, "recalled": state.recalled, "lost": state.forgotten}
         self.metrics.tell({"gateway_kept_total": {(what,): n for what, n in kept.items()}})

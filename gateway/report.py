@@ -13,18 +13,25 @@ from typing import Final
 from msgspec import Struct
 
 from gateway.admission import PRIORITIES, REASONS, Admission, Priority, Reason
+from gateway.budgets.account import Account
 from gateway.health.health import Health
 from gateway.health.lane import Lane
 from gateway.reliability.breaker import State
+from gateway.treasury import Treasury
 from gateway.types import Deployment
 
-__all__ = ["Condition", "Process", "Report", "gauges", "report"]
+__all__ = ["Condition", "Process", "Report", "gauges", "of_budgets", "report"]
 
 #: By metric: values by labels.
 Gauges = Mapping[str, Mapping[tuple[str, ...], float]]
 
 #: What a breaker that stays shut looks like from outside: one that is due is waiting for somebody's probe.
 STATES: Final[Mapping[State, int]] = {"closed": 0, "open": 1, "due": 1, "half_open": 2}
+
+
+#: Whose budgets a scrape shows by name, and how many of them at most.
+SHOWN: Final = ("organisation:", "team:")
+MOST_SHOWN: Final = 100
 
 
 class Condition(Struct, frozen=True):
@@ -157,6 +164,25 @@ def gauges(health: Health, admission: Admission, now: float) -> Gauges:
         "gateway_queue_depth": {(): admission.waiting},
         "gateway_shed_total": {(r, p): admission.shed.get((r, p), 0) for r in REASONS for p in PRIORITIES},
     }
+
+
+def of_budgets(treasury: Treasury) -> Gauges:
+    """What a scrape says of budgets: those of organisations and teams by name, never of keys or people."""
+    book = treasury.book
+    shown = [a for a in book.accounts.values() if a.scope.startswith(SHOWN) and a.limit > 0]
+    ratios: dict[tuple[str, ...], float] = {
+        (a.scope,): a.used / a.limit for a in sorted(shown, key=_begun)[-MOST_SHOWN:]
+    }
+    return {
+        "gateway_budget_used_ratio": ratios,
+        "gateway_budget_reservations": {(): len(book.holds)},
+        "gateway_budget_overshoot_usd_total": {(): book.overshoot / 1_000_000},
+        "gateway_budget_awaited_total": {(): treasury.awaited},
+    }
+
+
+def _begun(account: Account) -> float:
+    return account.span.begins_at or 0.0
 
 
 def _transitions(health: Health) -> Iterator[tuple[tuple[str, ...], float]]:

@@ -167,6 +167,7 @@ class Treasury:
         known = [account for account in accounts if account.left < micros and account.heard_at >= since]
         for account in known:
             account.need(micros)
+            account.exhausted = True
         return bool(known)
 
     def hold(self, id: str, accounts: Sequence[Account], micros: int) -> bool:

@@ -365,12 +365,15 @@ class Money(Struct, frozen=True):
 
     While the shared state cannot be asked, or has lost its data, each replica may spend ``grace`` micro-dollars of each
     budget beyond its lease; nothing where ``on_state_loss`` is ``closed``. ``ledger`` is a file that survives a crash.
+    ``webhook`` is told of shares of budgets that have been spent, signed with ``webhook_secret``.
     """
 
     on_state_loss: Literal["grace", "closed"] = "grace"
     grace: int = 1_000_000
     unknown_price: Literal["refuse", "allow"] = "refuse"
     ledger: str | None = None
+    webhook: Secret | None = None
+    webhook_secret: Secret | None = None
 
 
 class Shift(Struct, frozen=True, omit_defaults=True):

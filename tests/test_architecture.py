@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"story"}),
     frozenset({"intent", "policy", "reliability", "providers", "budgets", "data"}),
     frozenset({"cache", "config", "keys", "state", "telemetry", "upstream", "offline", "testing"}),
-    frozenset({"health", "admission", "refusal", "dialects", "treasury"}),
+    frozenset({"health", "admission", "refusal", "dialects", "treasury", "alerts"}),
     frozenset({"pipeline", "report"}),
     frozenset({"api"}),
     frozenset({"app"}),

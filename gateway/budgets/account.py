@@ -47,7 +47,8 @@ class Account(Struct, eq=False):
     """``held`` is reserved now; ``others`` is what other replicas had committed when the fleet was last heard.
 
     ``heard_at`` is when that was, in monotonic seconds; ``others_settled`` what of it was settled. ``graced`` has been
-    spent without a lease in this period. ``needed`` is what somebody waits for, ``wanted`` what all do.
+    spent without a lease in this period. ``needed`` is what somebody waits for, ``wanted`` what all do. ``exhausted``:
+    somebody was refused.
     """
 
     name: str
@@ -66,6 +67,8 @@ class Account(Struct, eq=False):
     needed: int = 0
     wanted: int = 0
     changed: bool = True
+    alert_at: tuple[float, ...] = ()
+    exhausted: bool = False
     rows: tuple[tuple[bytes, bytes], ...] = ()
     _reserved: int = 0
     _largest: int = 0
@@ -89,6 +92,11 @@ class Account(Struct, eq=False):
     def left(self) -> int:
         """What may be reserved at most, as far as is known: the free part of the lease, and what nobody has."""
         return self.limit - self.others - self.taken
+
+    @property
+    def spent(self) -> int:
+        """What the fleet has settled, and lost here."""
+        return self.others_settled + self.settled + self.lost
 
     @property
     def used(self) -> int:

@@ -62,7 +62,7 @@ class Book:
 
     @property
     def accounts(self) -> Mapping[str, Account]:
-        """All of them, by name."""
+        """All of them, by name: always the same mapping."""
         return self._accounts
 
     @property
@@ -79,9 +79,10 @@ class Book:
             span = span_of(budget.per, wall)
             name = f"{scope.name}/{span.name}"
             account = self._accounts.setdefault(name, Account(name, scope.name, budget.micros, span))
+            account.alert_at = budget.alert_at
             self._by_scope[scope.name] = account
         elif account.limit != budget.micros:
-            account.limit = budget.micros
+            account.limit, account.exhausted = budget.micros, False
             account.changed = True
         account.used_at = now
         return account

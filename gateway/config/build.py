@@ -155,7 +155,15 @@ def _fetch(entry: FetchEntry) -> Fetch:
 def _money(config: Config) -> Money:
     entry = config.budgets
     ledger = entry.ledger or ("signalbox.ledger" if config.state is None else None)
-    return Money(entry.on_state_loss, micros(entry.grace_usd), entry.unknown_price, ledger)
+    alerts = entry.alerts
+    return Money(
+        entry.on_state_loss,
+        micros(entry.grace_usd),
+        entry.unknown_price,
+        ledger,
+        alerts.webhook if alerts is not None else None,
+        alerts.secret if alerts is not None else None,
+    )
 
 
 def _server(entry: ServerEntry) -> Server:

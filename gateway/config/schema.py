@@ -18,6 +18,7 @@ from gateway.types import Operation, Period, Rescue, Strategy
 
 __all__ = [
     "AdmissionEntry",
+    "AlertsEntry",
     "AwsEntry",
     "AzureAdEntry",
     "BreakerEntry",
@@ -575,6 +576,15 @@ class KeyEntry(ScopeEntry):
     )
 
 
+class AlertsEntry(Entry):
+    """Who is told when a share of a budget has been spent (`alert_at`): once for each, by one replica."""
+
+    webhook: Hidden = Field(description="URL that a JSON document is posted to; Slack and its like show its `text`.")
+    secret: Hidden | None = Field(
+        default=None, description="Signs it: `x-signalbox-signature: sha256=<HMAC of the body, in hexadecimal>`."
+    )
+
+
 class BudgetsEntry(Entry):
     """What holds for all budgets."""
 
@@ -594,6 +604,7 @@ class BudgetsEntry(Entry):
         description="File of what this replica reserves and settles: what is in it survives a crash. Without `state` "
         "it is `signalbox.ledger` unless another is named.",
     )
+    alerts: AlertsEntry | None = Field(default=None, description="Who is told that a budget is running out.")
 
 
 class IntentEntry(Entry):

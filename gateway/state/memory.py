@@ -24,6 +24,7 @@ class Memory(View):
         self._spent: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
         self._refreshed_at = 0.0
         self._fleet = Fleet()
+        self._firsts: set[str] = set()
 
     def __repr__(self) -> str:
         return f"state in memory: {len(self._records)} of {self._kept} records"
@@ -53,6 +54,12 @@ class Memory(View):
     async def accounts(self, turn: Turn) -> Answer:
         """See State.accounts."""
         return self._fleet.turn(turn)
+
+    async def first(self, name: str, keep_s: int) -> bool:
+        """See State.first. For as long as the process lasts."""
+        known = name in self._firsts
+        self._firsts.add(name)
+        return not known
 
     async def rows(self, accounts: Sequence[str]) -> Mapping[str, Mapping[str, Row]]:
         """See State.rows."""

@@ -122,6 +122,11 @@ class Redis(View):
         """See State.accounts. Raises Unavailable when Redis does not answer."""
         return await self._at_once(lambda: take_turn(self._link.client, self._prefix, turn, secrets.token_hex(8)))
 
+    async def first(self, name: str, keep_s: int) -> bool:
+        """See State.first. Raises Unavailable when Redis does not answer."""
+        key = f"{self._prefix}:first:{name}"
+        return bool(await self._ask(lambda: self._link.client.set(key, self.replica, nx=True, ex=keep_s)))
+
     async def rows(self, accounts: Sequence[str]) -> Mapping[str, Mapping[str, Row]]:
         """See State.rows. Raises Unavailable when Redis does not answer."""
         return await self._ask(lambda: read_rows(self._link.client, self._prefix, accounts))

@@ -135,6 +135,10 @@ class State(Protocol):
         """
         ...
 
+    async def first(self, name: str, keep_s: int) -> bool:
+        """Whether nobody in the fleet has asked this of that name, for so many seconds. Raises Unavailable."""
+        ...
+
     async def rows(self, accounts: Sequence[str]) -> Mapping[str, Mapping[str, Row]]:
         """The rows of these accounts, by replica: all that the fleet knows of a budget."""
         ...

@@ -178,6 +178,20 @@ CATALOGUE: Final = (
         "What providers want back in the next turn: `remembered` of their answers, `recalled` for clients that had not "
         "sent it, or `lost`, being too large or for want of the shared state. A turn with several calls counts each.",
     ),
+    Metric(
+        "gateway_budget_used_ratio",
+        "gauge",
+        ("scope",),
+        "The share of a budget that is settled or leased over the fleet: of organisations and teams, 100 at most.",
+    ),
+    Metric("gateway_budget_reservations", "gauge", (), "Tries under way that have reserved what they may cost."),
+    Metric(
+        "gateway_budget_overshoot_usd_total",
+        "counter",
+        (),
+        "US dollars that tries did cost beyond what they had reserved.",
+    ),
+    Metric("gateway_budget_awaited_total", "counter", (), "Requests that waited for Redis to lease more of a budget."),
     Metric("gateway_redis_up", "gauge", (), "1 when the shared state answers, 0 when not. Absent without Redis."),
     Metric(
         "gateway_decision_log_dropped_total",

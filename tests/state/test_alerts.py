@@ -1,0 +1,114 @@
+"""A webhook is told once of each share of a budget that has been spent. Read next: ../../gateway/alerts.py."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from gateway.alerts import Alerts
+from gateway.budgets.account import Account
+from gateway.budgets.period import span_of
+from gateway.state.memory import Memory
+from gateway.state.over_redis import Redis
+from gateway.types import Money, Secret
+from tests.redis_server import RedisServer
+
+NOON = 1_795_867_200.0  # 2026-11-28T12:00:00Z
+
+
+class Hook:
+    """What came in, head and body; ``statuses`` are what it answers with, the last one for ever."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.url = ""
+        self.got: list[tuple[bytes, bytes]] = []
+        self._statuses = list(statuses)
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+        self.got.append((head, await reader.readexactly(length)))
+        status = self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0]
+        writer.write(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status)
+        writer.close()
+
+
+@asynccontextmanager
+async def hook(*statuses: int) -> AsyncIterator[Hook]:
+    one = Hook(*statuses)
+    server = await asyncio.start_server(one.take, "127.0.0.1", 0)
+    one.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hooks/secret-token"
+    async with server:
+        yield one
+
+
+def account(settled: int, **more: Any) -> Account:
+    span = span_of("month", NOON)
+    return Account("team:a/2026-11", "team:a", 1_000_000, span, settled=settled, alert_at=(0.5, 0.8, 1.0), **more)
+
+
+def alerts(
+    state: Any, money: Money, *accounts: Account, said: list[tuple[str, dict[str, Any]]] | None = None
+) -> Alerts:
+    log: list[tuple[str, dict[str, Any]]] = [] if said is None else said
+    by_name = {one.name: one for one in accounts}
+    return Alerts(state, money, by_name, wall=lambda: NOON, say=lambda event, **fields: log.append((event, fields)))
+
+
+async def test_each_share_is_told_once_and_signed() -> None:
+    async with hook(200) as one:
+        money = Money(webhook=Secret(one.url), webhook_secret=Secret("shared"))
+        spent = account(850_000)
+        watch = alerts(Memory(), money, spent)
+        await watch.look()
+        await watch.look()
+        await watch.stop()
+        bodies = sorted((msgspec.json.decode(body) for _, body in one.got), key=lambda body: body["threshold"])
+        assert [body["threshold"] for body in bodies] == [0.5, 0.8]
+        assert bodies[1] == {
+            "event": "budget.alert",
+            "text": "80% of the budget of team a for 2026-11 is spent: 0.850000 of 1.000000 USD",
+            "scope": "team:a",
+            "period": "2026-11",
+            "threshold": 0.8,
+            "spent_usd": "0.850000",
+            "limit_usd": "1.000000",
+            "ends_at": 1_796_083_200.0,
+            "at": NOON,
+        }
+        for head, body in one.got:
+            signature = hmac.new(b"shared", body, hashlib.sha256).hexdigest().encode()
+            assert b"x-signalbox-signature: sha256=" + signature in head.lower()
+        spent.exhausted = True
+        await watch.look()
+        await watch.stop()
+        assert msgspec.json.decode(one.got[-1][1])["threshold"] == 1.0
+
+
+async def test_of_two_replicas_one_tells(redis_server: RedisServer) -> None:
+    async with hook(200) as one:
+        states = [Redis(redis_server.url), Redis(redis_server.url)]
+        money = Money(webhook=Secret(one.url))
+        watches = [alerts(state, money, account(600_000)) for state in states]
+        await asyncio.gather(*(watch.look() for watch in watches))
+        await asyncio.gather(*(watch.stop() for watch in watches))
+        assert len(one.got) == 1
+        for state in states:
+            await state.aclose()
+
+
+async def test_a_webhook_that_fails_is_told_again_and_its_address_is_in_no_log() -> None:
+    said: list[tuple[str, dict[str, Any]]] = []
+    async with hook(500, 200) as one:
+        watch = alerts(Memory(), Money(webhook=Secret(one.url)), account(600_000), said=said)
+        await watch.look()
+        await watch.stop()
+        assert len(one.got) == 2
+    assert said == [("budget.alert", {"level": "warning", "scope": "team:a", "period": "2026-11", "threshold": 0.5})]
+    assert "secret-token" not in repr((said, watch))
