@@ -32,6 +32,8 @@ AWAIT_S: Final = 0.05
 FRESH_S: Final = 1.0
 #: How often there is a turn while there is something to tell, in seconds.
 TURN_S: Final = 0.1
+#: How often the disk is to have what the ledger says, in seconds.
+SYNC_S: Final = 1.0
 #: When to come again while budgets cannot be looked up, in seconds.
 RETRY_S: Final = 1.0
 #: Changes with each start of the machine: what it had not yet given to its disk by then is gone.
@@ -209,10 +211,15 @@ class Treasury:
 
     async def run(self) -> None:
         """Turns, for as long as it runs."""
+        loop = asyncio.get_running_loop()
+        synced_at = loop.time()
         while True:
-            await self._turn(asyncio.get_running_loop().time() + 1)
+            await self._turn(loop.time() + 1)
             if self._ledger is not None:
                 self._ledger.flush()
+                if loop.time() - synced_at >= SYNC_S:
+                    synced_at = loop.time()
+                    await asyncio.to_thread(self._ledger.sync())
             await asyncio.sleep(TURN_S)
 
     async def stop(self) -> None:

@@ -25,6 +25,8 @@ AHEAD: Final = 2
 MOST: Final = 1 / 50
 #: The weight of the last turn in what is reserved in a second as of lately.
 SMOOTH: Final = 0.3
+#: What a turn is taken to have lasted at least, in seconds: some follow each other at once.
+SHORTEST_S: Final = 0.1
 #: What is left of the largest reservation with each turn.
 FORGET: Final = 0.99
 
@@ -134,10 +136,9 @@ class Account(Struct, eq=False):
 
         ``short``: another replica was refused, so that what is only leased ahead goes back.
         """
-        if passed_s > 0:
-            self._pace += SMOOTH * (self._reserved / passed_s - self._pace)
-            self._reserved = 0
-            self._largest = int(self._largest * FORGET)
+        self._pace += SMOOTH * (self._reserved / max(passed_s, SHORTEST_S) - self._pace)
+        self._reserved = 0
+        self._largest = int(self._largest * FORGET)
         ahead = 0 if short else self.ahead
         if self.free > (0 if short else 4 * ahead):
             self.allowance = self.taken + ahead

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -101,11 +101,20 @@ class Ledger:
             self.compact()
         return True
 
-    def sync(self) -> None:
-        """Let the disk have it. Blocks: not for the event loop."""
-        if self._unsynced:
-            self._unsynced = False
-            os.fsync(self._fd)
+    def sync(self) -> Callable[[], None]:
+        """What lets the disk have all that was written so far. It blocks: call it in a thread."""
+        unsynced, self._unsynced = self._unsynced, False
+        # Of its own, since the file may be written anew meanwhile.
+        fd = os.dup(self._fd) if unsynced else None
+
+        def let_the_disk_have_it() -> None:
+            if fd is not None:
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+
+        return let_the_disk_have_it
 
     def compact(self) -> None:
         """Write the file anew, with what the chapters still need. The old one stays until the new one is whole."""
@@ -130,7 +139,7 @@ class Ledger:
     def close(self) -> None:
         """Write and sync what is left."""
         self.flush()
-        self.sync()
+        self.sync()()
         os.close(self._fd)
 
     def _open(self) -> int:
