@@ -10,7 +10,7 @@ import asyncio
 import gc
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -148,7 +148,10 @@ class App:
         """Start what runs in the background. What was made until now stays, so the collector need not look at it."""
         self._lag.start()
         self._syncing = asyncio.create_task(self._sync())
-        self._turns = [asyncio.create_task(self.treasury.run()), asyncio.create_task(self.alerts.run())]
+        self._turns = [
+            asyncio.create_task(self._again("budgets", self.treasury.run)),
+            asyncio.create_task(self._again("alerts", self.alerts.run)),
+        ]
         gc.collect()
         gc.freeze()
         # A collection of the youngest takes half a microsecond for each of so many, in which nobody is served.
@@ -220,6 +223,15 @@ class App:
             self.metrics.redis_up(health.up)
             self.metrics.inflight.value = self.admission.inflight
             await asyncio.sleep(SYNC_S)
+
+    async def _again(self, what: str, run: Callable[[], Awaitable[None]]) -> None:
+        """What runs for ever is begun anew after a defect: it must not end what else depends on it."""
+        while True:
+            try:
+                await run()
+            except Exception as error:  # noqa: BLE001 - see above
+                self._log.say(f"{what}.failed", level="error", error=repr(error))
+                await asyncio.sleep(1)
 
     def _look_after(self, now: float) -> None:
         """Bring health up to date, and begin the probes that no request makes."""

@@ -108,11 +108,14 @@ class Ledger:
         fd = os.dup(self._fd) if unsynced else None
 
         def let_the_disk_have_it() -> None:
-            if fd is not None:
-                try:
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
+            if fd is None:
+                return
+            try:
+                os.fsync(fd)
+            except OSError as error:
+                self.error = f"the disk did not take it: {error.strerror or error}"
+            finally:
+                os.close(fd)
 
         return let_the_disk_have_it
 
