@@ -692,16 +692,17 @@ class Place(Struct, frozen=True):
 
 
 class Funds(Struct, frozen=True, omit_defaults=True):
-    """How the tightest of a request's budgets stands: ``used`` of it, settled and leased, as of ``age_s`` ago.
+    """How a request's budgets stand: of the tightest, ``scope``, ``used`` is settled or leased, as of ``age_s`` ago.
 
     ``used`` is in thousandths, so that a decision replays bit for bit; ``left`` are the micro-dollars that a request
-    may still take of all of them.
+    may still take of all of them, and ``least`` is the budget that has no more than that, where it is another one.
     """
 
     scope: str
     used: int
     left: int
     age_s: float = 0.0
+    least: str | None = None
 
 
 class Snapshot(Struct, frozen=True):

@@ -90,9 +90,10 @@ class Book:
     def funds(self, accounts: Sequence[Account], now: float) -> Funds:
         """How the tightest of these accounts stands, and what may still be reserved in all of them."""
         tightest = max(accounts, key=_share_used)
-        left = min([account.left for account in accounts])
+        least = min(accounts, key=_left)
         age = min(now - min([account.heard_at for account in accounts]), 1e6)
-        return Funds(tightest.scope, _thousandths(tightest), left, round(age, 3))
+        other = least.scope if least.left < tightest.left else None
+        return Funds(tightest.scope, _thousandths(tightest), least.left, round(age, 3), other)
 
     # --- reservations -------------------------------------------------------------------------------------------
 
@@ -214,6 +215,10 @@ def _watched(account: Account, now: float) -> bool:
 
 def _over(account: Account, now: float, wall: float) -> bool:
     return account.span.ends_at is not None and wall - account.span.ends_at > WATCHED_S
+
+
+def _left(account: Account) -> int:
+    return account.left
 
 
 def _share_used(account: Account) -> float:
