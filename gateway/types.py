@@ -64,6 +64,7 @@ __all__ = [
     "Snapshot",
     "Strategy",
     "Team",
+    "Tier",
     "Timeouts",
     "Try",
     "Usage",
@@ -107,8 +108,11 @@ class Secret:
 class Price(Struct, frozen=True):
     """What a deployment charges, in micro-dollars per million tokens (0.15 USD per million = 150_000).
 
-    ``cached_input`` and ``cache_write`` are None where the provider has no price of its own for them: such tokens
-    then cost what input costs. ``cache_write_1h`` is for those that stay an hour, None where they cost no more.
+    A figure is None where the provider has no price of its own for such tokens. Then those read from its cache or
+    written to it cost what input costs, and so does sound; cached sound costs what sound costs. ``cache_write_1h`` is
+    for what stays an hour, None where that costs no more. Reasoning, spoken and drawn output cost what output costs.
+    ``request`` is for each request, in micro-dollars per million of them. ``tiers`` are the prices of long requests,
+    the least long first.
     """
 
     input: int
@@ -117,6 +121,23 @@ class Price(Struct, frozen=True):
     cache_write: int | None = None
     cache_write_1h: int | None = None
     source: str = "config"
+    reasoning: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+    cached_audio: int | None = None
+    image_output: int | None = None
+    request: int = 0
+    tiers: tuple[Tier, ...] = ()
+
+
+class Tier(Struct, frozen=True):
+    """What all tokens of a request cost whose input, cached or not, is more than ``above`` tokens.
+
+    The price has no tiers of its own.
+    """
+
+    above: int
+    price: Price
 
 
 class Timeouts(Struct, frozen=True):
@@ -779,10 +800,12 @@ class WireRequest(Struct, frozen=True, eq=False):
 
 
 class Usage(Struct, frozen=True, omit_defaults=True):
-    """Tokens of one answer. ``input`` includes the cached ones, ``output`` includes the reasoning ones.
+    """Tokens of one answer. All others are parts of ``input`` or ``output``.
 
-    ``cache_write_1h`` are those of ``cache_write`` that stay in the provider's cache for an hour.
-    ``estimated`` says that the provider reported nothing and we counted.
+    ``cached_input`` was read from the provider's cache and ``cache_write`` written to it: ``cache_write_1h`` are those
+    of it that stay for an hour. ``audio_input`` is sound, ``cached_audio`` what of it was cached. Output is text but
+    for ``reasoning``, ``audio_output`` and ``image_output``. ``estimated`` says that the provider reported nothing and
+    we counted.
     """
 
     input: int
@@ -792,6 +815,10 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     cache_write_1h: int = 0
     reasoning: int = 0
     estimated: bool = False
+    audio_input: int = 0
+    cached_audio: int = 0
+    audio_output: int = 0
+    image_output: int = 0
 
     def __add__(self, more: Usage) -> Usage:
         """The tokens of two parts of one answer."""
@@ -803,6 +830,10 @@ class Usage(Struct, frozen=True, omit_defaults=True):
             self.cache_write_1h + more.cache_write_1h,
             self.reasoning + more.reasoning,
             self.estimated or more.estimated,
+            self.audio_input + more.audio_input,
+            self.cached_audio + more.cached_audio,
+            self.audio_output + more.audio_output,
+            self.image_output + more.image_output,
         )
 
 

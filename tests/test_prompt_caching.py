@@ -15,7 +15,7 @@ from gateway.data.catalogue import SOURCE, facts
 from gateway.money import cost
 from gateway.providers.protocol import Answer
 from gateway.providers.registry import protocol_of
-from gateway.types import Price, Usage
+from gateway.types import Price, Tier, Usage
 from tests import make
 from tests.gateway import Running, serving
 
@@ -117,7 +117,10 @@ CHAT = {
             "https://generativelanguage.googleapis.com/v1beta",
             "gemini-2.5-pro",
             GEMINI,
-            Price(1_250_000, 10_000_000, 125_000, None, None, SOURCE),
+            Price(
+                *(1_250_000, 10_000_000, 125_000, None, None, SOURCE),
+                tiers=(Tier(200_000, Price(2_500_000, 15_000_000, 250_000, None, None, SOURCE)),),
+            ),
             Usage(2310, 50, cached_input=2000, reasoning=20),
             # 310 x 1.25 + 2000 x 0.125 + 50 x 10 is 1137.5.
             1138,

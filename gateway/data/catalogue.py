@@ -6,7 +6,7 @@ Read next: families.py, for what they can do; ../config/draft.py, which lets the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
@@ -16,11 +16,12 @@ from typing import Final
 from genai_prices.data import providers
 from genai_prices.types import ModelInfo, Provider, TieredPrices
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.data.families import Thinking, family_of
-from gateway.types import Price
+from gateway.types import Price, Tier
 
-__all__ = ["SOURCE", "Facts", "facts", "micros_per_million"]
+__all__ = ["SOURCE", "Facts", "facts", "micros_per_million", "price_of"]
 
 SOURCE: Final = f"genai-prices {version('genai-prices')}"
 
@@ -37,6 +38,20 @@ class Facts(Struct, frozen=True):
     prefill: bool = False
 
 
+#: Our figures, and what the package calls them. Those of other things than chat are left out.
+FIGURES: Final = {
+    "input": "input_mtok",
+    "output": "output_mtok",
+    "cached_input": "cache_read_mtok",
+    "cache_write": "cache_write_mtok",
+    "cache_write_1h": "cache_write_1h_mtok",
+    "reasoning": "output_reasoning_mtok",
+    "audio_input": "input_audio_mtok",
+    "audio_output": "output_audio_mtok",
+    "cached_audio": "cache_audio_read_mtok",
+    "image_output": "output_image_mtok",
+}
+
 #: Names of models that think before they answer, as their makers call them. To take one for another costs patience.
 REASONING: Final = re.compile(
     r"(?:^|[/:._-])(?:o[134]|gpt-5|gpt-oss|qwq|r1|magistral|grok-4|deepseek-reasoner|k2-thinking)(?![a-z0-9])"
@@ -47,11 +62,10 @@ REASONING: Final = re.compile(
 def facts(base_url: str, model: str, at: datetime | None = None) -> Facts:
     """What a model costs at the provider of that address, at a time (now by default), what it holds and can do.
 
-    Where a price rises with the length of the input it is the price of short inputs. What holds of the model wherever
-    it is served is known by its name alone.
+    What holds of the model wherever it is served is known by its name alone.
     """
     info, family = _find(base_url, model), family_of(model)
-    price = _price(info, at or datetime.now(UTC)) if info is not None else None
+    price = price_of(info, at or datetime.now(UTC)) if info is not None else None
     window = info.context_window if info is not None else None
     if family is None:
         return Facts(price, window, bool(REASONING.search(model.lower())) and "non-reasoning" not in model)
@@ -83,22 +97,30 @@ def _find(base_url: str, model: str) -> ModelInfo | None:
     return next((info for info in found if info is not None), None)
 
 
-def _price(info: ModelInfo, at: datetime) -> Price | None:
+def price_of(info: ModelInfo, at: datetime) -> Price | None:
+    """All figures that chat has a use for, and the tiers of the package's own reckoning (``TieredPrices``).
+
+    There each figure has steps of its own, and one that is passed holds for all such tokens of the request.
+    """
     prices = info.get_prices(at)
-    given, made = _micros(prices.input_mtok), _micros(prices.output_mtok)
-    if given is None or made is None:
+    figures = {ours: value for ours, theirs in FIGURES.items() if (value := getattr(prices, theirs)) is not None}
+    if "input" not in figures or "output" not in figures:
         return None
-    return Price(
-        given,
-        made,
-        _micros(prices.cache_read_mtok),
-        _micros(prices.cache_write_mtok),
-        _micros(prices.cache_write_1h_mtok),
-        SOURCE,
-    )
+    steps = {tier.start for value in figures.values() if isinstance(value, TieredPrices) for tier in value.tiers}
+    request = prices.requests_kcount
+    fee = _micros(request, 0) * 1000 if request is not None else 0
+    tiers = tuple(Tier(step, _whole(figures, fee, step + 1)) for step in sorted(steps))
+    return replace(_whole(figures, fee, 0), tiers=tiers)
 
 
-def _micros(usd: Decimal | TieredPrices | None) -> int | None:
-    if usd is None:
-        return None
-    return micros_per_million(usd.base if isinstance(usd, TieredPrices) else usd)
+def _whole(figures: Mapping[str, Decimal | TieredPrices], fee: int, input: int) -> Price:
+    """The price of requests with so much input."""
+    micros = {name: _micros(value, input) for name, value in figures.items()}
+    return Price(**micros, request=fee, source=SOURCE)
+
+
+def _micros(usd: Decimal | TieredPrices, input: int) -> int:
+    if not isinstance(usd, TieredPrices):
+        return micros_per_million(usd)
+    passed = [tier.price for tier in usd.tiers if input > tier.start]
+    return micros_per_million(passed[-1] if passed else usd.base)

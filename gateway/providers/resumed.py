@@ -178,7 +178,10 @@ def _added(usage: dict[str, Any], spent: Usage) -> dict[str, Any]:
     total["total_tokens"] = total["prompt_tokens"] + total["completion_tokens"]
     for of, name, more in (
         ("prompt_tokens_details", "cached_tokens", spent.cached_input),
+        ("prompt_tokens_details", "audio_tokens", spent.audio_input),
         ("completion_tokens_details", "reasoning_tokens", spent.reasoning),
+        ("completion_tokens_details", "audio_tokens", spent.audio_output),
+        ("completion_tokens_details", "image_tokens", spent.image_output),
     ):
         if more:
             details = usage.get(of) or {}

@@ -58,6 +58,7 @@ class CompletionDetails(Struct, gc=False):
     reasoning_tokens: int = 0
     audio_tokens: int = 0
     text_tokens: int = 0
+    image_tokens: int = 0
     accepted_prediction_tokens: int = 0
     rejected_prediction_tokens: int = 0
 
@@ -230,35 +231,53 @@ WHOLE: Final = msgspec.json.Decoder(Whole)
 def usage_of(tokens: Tokens) -> Usage:
     """Tokens in our words: input with the cached ones, output with the reasoning ones.
 
-    Some providers leave reasoning out of ``completion_tokens``, or the cached tokens out of ``prompt_tokens``:
+    Some providers leave reasoning out of ``completion_tokens``, or the cached tokens or sound out of ``prompt_tokens``:
     the total tells, or a part that is larger than the whole.
     """
     prompt, completion = tokens.prompt_tokens_details, tokens.completion_tokens_details
     reasoning = completion.reasoning_tokens if completion else 0
     cached = (prompt.cached_tokens if prompt else 0) or tokens.prompt_cache_hit_tokens
+    heard = prompt.audio_tokens if prompt else 0
     input, output = tokens.prompt_tokens, tokens.completion_tokens
-    if reasoning and (reasoning > output or tokens.total_tokens == input + output + reasoning):
+    beside = tokens.total_tokens - input - output
+    if heard and (heard > input or beside in (heard, heard + reasoning)):
+        input, beside = input + heard, beside - heard
+    if reasoning and (reasoning > output or beside == reasoning):
         output += reasoning
+    if cached > input:
+        input += cached
     return Usage(
-        input=input + cached if cached > input else input,
+        input=input,
         output=output,
         cached_input=cached,
         cache_write=prompt.cache_write_tokens if prompt else 0,
         reasoning=reasoning,
+        audio_input=heard,
+        # Nobody says how much of the sound was cached: at least what of both does not fit beside each other.
+        cached_audio=max(0, cached + heard - input),
+        audio_output=completion.audio_tokens if completion else 0,
+        image_output=completion.image_tokens if completion else 0,
     )
 
 
 def usage_as(usage: Usage) -> dict[str, Any]:
     """Tokens in OpenAI's words: the other way round."""
-    cached = {"cached_tokens": usage.cached_input}
+    given = {"cached_tokens": usage.cached_input}
     if usage.cache_write:
-        cached["cache_write_tokens"] = usage.cache_write
+        given["cache_write_tokens"] = usage.cache_write
+    if usage.audio_input:
+        given["audio_tokens"] = usage.audio_input
+    made = {"reasoning_tokens": usage.reasoning}
+    if usage.audio_output:
+        made["audio_tokens"] = usage.audio_output
+    if usage.image_output:
+        made["image_tokens"] = usage.image_output
     return {
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,
         "total_tokens": usage.input + usage.output,
-        "prompt_tokens_details": cached,
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+        "prompt_tokens_details": given,
+        "completion_tokens_details": made,
     }
 
 

@@ -204,7 +204,8 @@ def test_usage_is_what_the_provider_reported() -> None:
         if isinstance(parsed, Failure) or not said:
             continue
         assert parsed.usage is not None, recorded.id
-        assert parsed.usage.input in (said["prompt_tokens"], said["prompt_tokens"] + parsed.usage.cached_input)
+        beside = (0, parsed.usage.cached_input, parsed.usage.audio_input)
+        assert parsed.usage.input - said["prompt_tokens"] in beside
         assert parsed.usage.output >= (said.get("completion_tokens") or 0)
         assert parsed.usage.cached_input <= parsed.usage.input
         assert parsed.usage.reasoning <= parsed.usage.output, recorded.id

@@ -274,6 +274,31 @@ def test_cached_and_reasoning_tokens_are_read() -> None:
     assert got == Usage(input=100, output=50, cached_input=60, cache_write=5, reasoning=30)
 
 
+@pytest.mark.parametrize(
+    ("counts", "usage"),
+    [
+        # Within the whole, as OpenAI counts.
+        ((100, 20, 120, 30, 0, 12), Usage(100, 20, audio_input=30, audio_output=12)),
+        # Beside it, as Voxtral's is counted at Mistral.
+        ((9, 201, 585, 375, 0, 0), Usage(384, 201, audio_input=375)),
+        # More is cached than there is text: so much of the sound was, at least.
+        ((100, 20, 120, 90, 25, 0), Usage(100, 20, cached_input=25, audio_input=90, cached_audio=15)),
+    ],
+)
+def test_sound_is_read_whether_it_was_counted_within_the_whole_or_beside_it(
+    counts: tuple[int, ...], usage: Usage
+) -> None:
+    prompt, completion, total, heard, cached, spoken = counts
+    said = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": total,
+        "prompt_tokens_details": {"audio_tokens": heard, "cached_tokens": cached},
+        "completion_tokens_details": {"audio_tokens": spoken},
+    }
+    assert run(*HELLO, {**usage_chunk(), "usage": said}).feed.usage == usage
+
+
 def test_without_done_usage_still_comes_last() -> None:
     assert run(*HELLO, usage_chunk(), include_usage=True, done=False).events == [*HELLO, usage_chunk()]
 

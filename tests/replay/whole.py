@@ -253,9 +253,10 @@ def possible(reported: Mapping[str, Any]) -> list[Usage]:
     reasoning = completion.get("reasoning_tokens") or 0
     input, output = reported["prompt_tokens"], reported.get("completion_tokens") or 0
     written = prompt.get("cache_write_tokens") or 0
-    beside = {input, input + cached} if cached > input else {input}
+    heard, spoken = prompt.get("audio_tokens") or 0, completion.get("audio_tokens") or 0
+    beside = {input, input + cached} if cached > input else {input, input + heard}
     return [
-        Usage(i, o, cached, written, reasoning=reasoning)
+        Usage(i, o, cached, written, reasoning=reasoning, audio_input=heard, audio_output=spoken)
         for i in beside
         for o in (output, output + reasoning)
         if o >= reasoning

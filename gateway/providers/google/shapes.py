@@ -17,9 +17,16 @@ __all__ = ["CHUNK", "CHUNKS", "Candidate", "Chunk", "Counts", "usage_of"]
 
 Object = dict[str, Any]
 
+#: ``Modality``, in words and in numbers.
+IMAGE: Final = ("IMAGE", 2, "2")
+AUDIO: Final = ("AUDIO", 4, "4")
 
-class Counts(Struct, gc=False):
-    """``usageMetadata``. ``candidatesTokenCount`` is None where it was left out: then the total tells."""
+
+class Counts(Struct):
+    """``usageMetadata``. ``candidatesTokenCount`` is None where it was left out: then the total tells.
+
+    The details are lists of ``{modality, tokenCount}``: nothing fails for want of them, so they may be anything.
+    """
 
     promptTokenCount: int | None = None
     candidatesTokenCount: int | None = None
@@ -27,6 +34,10 @@ class Counts(Struct, gc=False):
     thoughtsTokenCount: int | None = None
     toolUsePromptTokenCount: int | None = None
     cachedContentTokenCount: int | None = None
+    promptTokensDetails: Any = None
+    toolUsePromptTokensDetails: Any = None
+    cacheTokensDetails: Any = None
+    candidatesTokensDetails: Any = None
 
 
 class Content(Struct):
@@ -77,4 +88,16 @@ def usage_of(counts: Counts) -> Usage | None:
         output=said + thoughts,
         cached_input=counts.cachedContentTokenCount or 0,
         reasoning=thoughts,
+        audio_input=_of(AUDIO, counts.promptTokensDetails) + _of(AUDIO, counts.toolUsePromptTokensDetails),
+        cached_audio=_of(AUDIO, counts.cacheTokensDetails),
+        audio_output=_of(AUDIO, counts.candidatesTokensDetails),
+        image_output=_of(IMAGE, counts.candidatesTokensDetails),
     )
+
+
+def _of(kind: tuple[str | int, ...], details: Any) -> int:
+    """Tokens of one kind."""
+    if not details or type(details) is not list:
+        return 0
+    found = [count.get("tokenCount") for count in details if type(count) is dict and count.get("modality") in kind]
+    return sum([count for count in found if type(count) is int and count > 0])

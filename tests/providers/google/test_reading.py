@@ -97,6 +97,42 @@ def test_tokens_of_candidates_that_were_left_out_are_what_the_total_says() -> No
     assert got.usage == Usage(input=10, output=23, reasoning=20)
 
 
+def test_sound_and_pictures_are_told_from_text_in_words_or_numbers() -> None:
+    counts = {
+        "promptTokenCount": 110,
+        "toolUsePromptTokenCount": 5,
+        "candidatesTokenCount": 1300,
+        "totalTokenCount": 1415,
+        "cachedContentTokenCount": 40,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 60}, {"modality": "AUDIO", "tokenCount": 50}],
+        "toolUsePromptTokensDetails": [{"modality": 4, "tokenCount": 5}],
+        "cacheTokensDetails": [{"modality": "AUDIO", "tokenCount": 30}, {"modality": "TEXT", "tokenCount": 10}],
+        "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1290}, {"modality": "AUDIO"}, 7],
+    }
+    got = protocol().parse(
+        json.dumps(chunk(candidate({"text": "x"}), usageMetadata=counts)).encode(), make.call(), target()
+    )
+    assert not isinstance(got, Failure)
+    assert got.usage == Usage(115, 1300, cached_input=40, audio_input=55, cached_audio=30, image_output=1290)
+    assert json.loads(got.body)["usage"] == {
+        "prompt_tokens": 115,
+        "completion_tokens": 1300,
+        "total_tokens": 1415,
+        "prompt_tokens_details": {"cached_tokens": 40, "audio_tokens": 55},
+        "completion_tokens_details": {"reasoning_tokens": 0, "image_tokens": 1290},
+    }
+
+
+@pytest.mark.parametrize("details", [{}, "x", [[]], [{"modality": ["AUDIO"], "tokenCount": "many"}]])
+def test_details_of_tokens_that_are_none_do_no_harm(details: Any) -> None:
+    counts = {"promptTokenCount": 10, "candidatesTokenCount": 2, "promptTokensDetails": details}
+    got = protocol().parse(
+        json.dumps(chunk(candidate({"text": "x"}), usageMetadata=counts)).encode(), make.call(), target()
+    )
+    assert not isinstance(got, Failure)
+    assert got.usage == Usage(10, 2)
+
+
 def test_calls_get_ids_and_arguments_where_they_have_none() -> None:
     got = choice({"functionCall": {"name": "f"}}, {"functionCall": {"name": "g", "args": {"a": [1]}, "id": "x"}})
     assert got["finish_reason"] == "tool_calls"
