@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from gateway.config.checks import logins, reach, references, safety, sense
+from gateway.config.checks import logins, prices, reach, references, safety, sense
 from gateway.config.draft import Draft
 from gateway.config.finding import Finding
 
@@ -42,6 +42,9 @@ CHECKS: Final[tuple[Callable[[Draft], Iterator[Finding]], ...]] = (
     sense.fallbacks,
     sense.addresses,
     sense.state,
+    prices.prices,
+    prices.unpriced,
+    prices.references,
     safety.base_urls,
     safety.headers,
     safety.fetched,

@@ -12,10 +12,11 @@ from msgspec import Struct
 from gateway.config.addresses import privacy
 from gateway.config.kinds import Kind, kind_of
 from gateway.config.logins import first_set, login_of, place_of
-from gateway.config.schema import Config, DeploymentEntry, PriceEntry, ProviderEntry, TimeoutsEntry
+from gateway.config.prices import price_of
+from gateway.config.schema import Config, DeploymentEntry, ProviderEntry, TimeoutsEntry
 from gateway.config.source import Node
-from gateway.data.catalogue import facts, micros_per_million
-from gateway.types import Account, Deployment, Price, Secret, Timeouts
+from gateway.data.catalogue import facts
+from gateway.types import Account, Deployment, Secret, Timeouts
 
 __all__ = ["Draft", "draft", "uses_usual_key"]
 
@@ -107,7 +108,7 @@ def _deployment(name: str, entry: DeploymentEntry, account: Account, *, fetches:
         name=name,
         account=account,
         model=entry.model,
-        price=_price(entry.price) if entry.price is not None else known.price,
+        price=price_of(entry.price, known.price) if entry.price is not None else known.price,
         context_window=entry.context_window or known.context_window,
         max_output=entry.max_output or known.max_output,
         capabilities=known.capabilities if entry.capabilities is None else frozenset(entry.capabilities),
@@ -119,18 +120,5 @@ def _deployment(name: str, entry: DeploymentEntry, account: Account, *, fetches:
         weight=entry.weight,
         rpm=entry.limits.rpm,
         tpm=entry.limits.tpm,
+        image_tokens=entry.image_tokens or known.image_tokens,
     )
-
-
-def _price(entry: PriceEntry) -> Price:
-    return Price(
-        input=micros_per_million(entry.input),
-        output=micros_per_million(entry.output),
-        cached_input=_micros(entry.cached_input),
-        cache_write=_micros(entry.cache_write),
-        cache_write_1h=_micros(entry.cache_write_1h),
-    )
-
-
-def _micros(usd: float | None) -> int | None:
-    return micros_per_million(usd) if usd is not None else None

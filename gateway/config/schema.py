@@ -29,6 +29,7 @@ __all__ = [
     "DegradeEntry",
     "DeploymentEntry",
     "FetchEntry",
+    "FiguresEntry",
     "GoogleEntry",
     "HedgeEntry",
     "IntentEntry",
@@ -50,6 +51,7 @@ __all__ = [
     "ShiftEntry",
     "StrategyEntry",
     "TeamEntry",
+    "TierEntry",
     "TimeoutsEntry",
     "TokensEntry",
     "UpstreamEntry",
@@ -259,20 +261,54 @@ class ProviderEntry(Entry):
         return data
 
 
-class PriceEntry(Entry):
-    """What a deployment charges, in USD per million tokens."""
+_Dollars = Annotated[Number | None, Field(ge=0, le=100_000)]
 
-    input: Number = Field(ge=0, le=100_000, description="For input tokens.")
-    output: Number = Field(ge=0, le=100_000, description="For output tokens.")
-    cached_input: Number | None = Field(
-        default=None, ge=0, le=100_000, description="For input read from the provider's cache."
+
+class FiguresEntry(Entry):
+    """USD per million tokens. What is left out costs what the line says."""
+
+    input: _Dollars = Field(default=None, description="For input tokens.")
+    output: _Dollars = Field(default=None, description="For output tokens.")
+    cached_input: _Dollars = Field(
+        default=None, description="For input read from the provider's cache; by default as `input`."
     )
-    cache_write: Number | None = Field(
-        default=None, ge=0, le=100_000, description="For input written to the provider's cache."
+    cache_write: _Dollars = Field(
+        default=None, description="For input written to the provider's cache; by default as `input`."
     )
-    cache_write_1h: Number | None = Field(
-        default=None, ge=0, le=100_000, description="For what stays there for an hour; by default as `cache_write`."
+    cache_write_1h: _Dollars = Field(
+        default=None, description="For what stays there for an hour; by default as `cache_write`."
     )
+    reasoning: _Dollars = Field(default=None, description="For output that is reasoning; by default as `output`.")
+    audio_input: _Dollars = Field(default=None, description="For sound; by default as `input`.")
+    audio_output: _Dollars = Field(default=None, description="For spoken output; by default as `output`.")
+    cached_audio: _Dollars = Field(
+        default=None, description="For sound read from the provider's cache; by default as `audio_input`."
+    )
+    image_output: _Dollars = Field(default=None, description="For pictures it draws; by default as `output`.")
+
+    def given(self) -> dict[str, float]:
+        """The figures that are given, by name."""
+        named = {name: getattr(self, name) for name in FiguresEntry.model_fields}
+        return {name: usd for name, usd in named.items() if usd is not None}
+
+
+class TierEntry(FiguresEntry):
+    """What all tokens of a request cost whose input is longer. What is left out stays as it is for shorter ones."""
+
+    above: Count = Field(ge=0, description="Tokens of input, cached or not, that it has more of.")
+
+
+class PriceEntry(FiguresEntry):
+    """What a deployment charges, in USD per million tokens.
+
+    With `input` and `output` it is the whole price. Without one of them it changes what the catalogue says of the
+    model: only the figures given, in all tiers.
+    """
+
+    requests: Number | None = Field(
+        default=None, ge=0, le=100_000, description="USD for a thousand requests, beside their tokens."
+    )
+    tiers: tuple[TierEntry, ...] | None = Field(default=None, description="Prices of requests with a longer input.")
 
 
 class LimitsEntry(Entry):
@@ -317,6 +353,12 @@ class DeploymentEntry(Entry):
         default=None,
         description="How it is told how much to think: by a `budget` of tokens, by a `level`, `adaptive` to an effort, "
         "or `none` for a model that is not told, since it never or always does. By default from the catalogue.",
+    )
+    image_tokens: Count | None = Field(
+        default=None,
+        ge=1,
+        description="The most tokens that it counts a picture as, for what is reserved of budgets. By default from the "
+        "catalogue, and the most of any model for one that it does not know.",
     )
     weight: Number = Field(default=1.0, ge=0, description="Share of the traffic under the `weighted` strategy.")
     limits: LimitsEntry = Field(default=LimitsEntry(), description="What the provider allows.")

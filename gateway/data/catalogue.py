@@ -18,7 +18,7 @@ from genai_prices.types import ModelInfo, Provider, TieredPrices
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.data.families import Thinking, family_of
+from gateway.data.families import Thinking, family_of, picture_of
 from gateway.types import Price, Tier
 
 __all__ = ["SOURCE", "Facts", "facts", "micros_per_million", "price_of"]
@@ -36,6 +36,7 @@ class Facts(Struct, frozen=True):
     capabilities: frozenset[str] | None = None
     thinking: Thinking | None = None
     prefill: bool = False
+    image_tokens: int | None = None
 
 
 #: Our figures, and what the package calls them. Those of other things than chat are left out.
@@ -68,7 +69,8 @@ def facts(base_url: str, model: str, at: datetime | None = None) -> Facts:
     price = price_of(info, at or datetime.now(UTC)) if info is not None else None
     window = info.context_window if info is not None else None
     if family is None:
-        return Facts(price, window, bool(REASONING.search(model.lower())) and "non-reasoning" not in model)
+        reasons = bool(REASONING.search(model.lower())) and "non-reasoning" not in model
+        return Facts(price, window, reasons, image_tokens=picture_of(model))
     return Facts(
         price,
         window or family.window,
@@ -77,6 +79,7 @@ def facts(base_url: str, model: str, at: datetime | None = None) -> Facts:
         family.can,
         family.thinking,
         family.prefill,
+        picture_of(model),
     )
 
 
@@ -116,7 +119,7 @@ def price_of(info: ModelInfo, at: datetime) -> Price | None:
 def _whole(figures: Mapping[str, Decimal | TieredPrices], fee: int, input: int) -> Price:
     """The price of requests with so much input."""
     micros = {name: _micros(value, input) for name, value in figures.items()}
-    return Price(**micros, request=fee, source=SOURCE)
+    return replace(Price(0, 0, source=SOURCE, request=fee), **micros)
 
 
 def _micros(usd: Decimal | TieredPrices, input: int) -> int:

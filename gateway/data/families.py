@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-__all__ = ["CHECKED", "FAMILIES", "Family", "Thinking", "family_of"]
+__all__ = ["CHECKED", "FAMILIES", "Family", "Thinking", "family_of", "picture_of"]
 
 CHECKED: Final = "2026-11-28"
 
@@ -158,6 +158,17 @@ OTHERS: Final = (
 
 FAMILIES: Final = (*OPENAI, *ANTHROPIC, *GOOGLE, *AMAZON, *MISTRAL, *OPEN, *OTHERS)
 
+#: The most tokens that models count a picture as, by the beginning of their names; others as LARGEST_IMAGE (types.py).
+#: OpenAI, "Images and vision": 85 and 170 for each of 8 tiles, or 1,536 patches at up to 2.46 each; of its newer models
+#: it tells too little. Anthropic, "Vision": 4,784 from Opus 4.7 on, 1,600 before. Google, "Understand and count tokens"
+#: and "Media resolution": 258 for each of 16 tiles, or 2,240.
+PICTURES: Final = (
+    (r"gpt-4o-mini", None),
+    (r"(chat)?gpt-4|gpt-5(-(mini|nano|pro|codex|chat)|\.[0-3]|$)|o[134]($|-)", 4_000),
+    (r"claude-", 5_000),
+    (r"gemini-", 5_000),
+)
+
 #: What stands before the name that the maker gave it: paths, regions of Bedrock, makers.
 BEFORE: Final = re.compile(
     r"^(?:.*/)?(?:(?:us|us-gov|eu|apac|au|jp|ca|sa|global)\.)?(?:(?:anthropic|amazon|meta|mistral|openai|qwen"
@@ -180,3 +191,9 @@ def family_of(model: str) -> Family | None:
     name = bare(model)
     found: Iterator[Family] = (family for pattern, family in _patterns() if pattern.match(name))
     return next(found, None)
+
+
+def picture_of(model: str) -> int | None:
+    """The most tokens that a model counts a picture as, None where that is not known."""
+    name = bare(model)
+    return next((tokens for names, tokens in PICTURES if re.match(names, name)), None)

@@ -76,7 +76,7 @@ WRONG: dict[str, tuple[str | tuple[str, str], str]] = {
     "infinite weight": (("weight: 0", "weight: 1e999"), "6:44: error: 1e999 is not a finite number"),
     "negative price": (
         ("weight: 0", "price: {input: -1, output: 1}"),
-        "6:44: error: deployments.b.price.input must be at least 0.0, not -1",
+        "6:44: error: deployments.b.price.input must be at least 0, not -1",
     ),
     "negative weight": (("weight: 0", "weight: -1"), "6:36: error: deployments.b.weight must be at least 0.0, not -1"),
     "quality in percent": (
