@@ -18,6 +18,7 @@ from gateway.errors import Failure
 
 __all__ = [
     "BYTES_PER_TOKEN",
+    "LARGEST_IMAGE",
     "Account",
     "Admission",
     "Asked",
@@ -75,6 +76,9 @@ __all__ = [
 
 #: Bytes of JSON text in one token, on average over English prose and code; families differ by about a quarter.
 BYTES_PER_TOKEN: Final = 4
+
+#: Tokens that a picture is counted as at the very most: one of eight tiles at gpt-4o-mini.
+LARGEST_IMAGE: Final = 48_169
 
 Operation = Literal["chat", "count_tokens"]
 Dialect = Literal["openai", "anthropic"]
@@ -203,7 +207,8 @@ class Deployment(Struct, frozen=True, eq=False):
     ``reasoning``: it thinks before it answers, and is silent meanwhile. ``thinking`` is how it is told how much: by a
     ``budget`` of tokens, by a ``level``, or to be ``adaptive`` to an effort; a model with ``none`` is not told, since
     it does not think or always does; None is unknown. Protocols read it, and ``max_output``, rather than names of
-    models. ``cannot`` names what its protocol has no words for, of the needs in intent/features.py.
+    models. ``cannot`` names what its protocol has no words for, of the needs in intent/features.py. ``image_tokens`` is
+    the most that it counts a picture as.
     """
 
     name: str
@@ -221,6 +226,12 @@ class Deployment(Struct, frozen=True, eq=False):
     weight: float = 1.0
     rpm: int | None = None
     tpm: int | None = None
+    image_tokens: int | None = None
+
+    @property
+    def takes_choices(self) -> bool:
+        """Whether several choices can be asked for in one call."""
+        return "choices" not in self.cannot and (self.capabilities is None or "choices" in self.capabilities)
 
     @property
     def simulated(self) -> bool:
@@ -586,6 +597,8 @@ class Features(Struct, frozen=True, omit_defaults=True):
     ``input_tokens`` is an estimate from bytes. ``needs`` names the capabilities that an answer will take.
     ``conversation`` is a stable 64-bit id of how the conversation began, the same on each of its turns.
     ``prefix`` is one of all that stands before its first user turn. ``reasoning``: the client asks for an effort of it.
+    ``most_input`` is what no count of its input is above, its ``images`` at LARGEST_IMAGE each. Of it may be
+    ``most_audio`` sound, and ``most_loose`` media that only a model's window bounds.
     """
 
     input_tokens: int
@@ -597,6 +610,10 @@ class Features(Struct, frozen=True, omit_defaults=True):
     code: bool = False
     reasoning: bool = False
     prefix: int = 0
+    most_input: int = 0
+    most_audio: int = 0
+    most_loose: int = 0
+    images: int = 0
 
 
 class Signal(Struct, frozen=True, omit_defaults=True):

@@ -155,15 +155,16 @@ FIGURE = st.integers(0, 100_000_000)
 MAYBE = st.none() | FIGURE
 
 
+FIGURES = (
+    *("cached_input", "cache_write", "cache_write_1h", "reasoning"),
+    *("audio_input", "audio_output", "cached_audio", "image_output"),
+)
+
+
 @st.composite
 def flat(draw: st.DrawFn) -> Price:
-    return Price(
-        *[draw(FIGURE) for _ in range(2)],
-        *[draw(MAYBE) for _ in range(3)],
-        "test",
-        *[draw(MAYBE) for _ in range(5)],
-        draw(FIGURE),
-    )
+    figures = {name: draw(MAYBE) for name in FIGURES}
+    return replace(Price(draw(FIGURE), draw(FIGURE), request=draw(FIGURE)), **figures)
 
 
 @st.composite

@@ -1,4 +1,7 @@
-"""Facts read off a chat request: its length, what it needs, where its conversation began. Read next: classify.py."""
+"""Facts read off a chat request: its length, what it needs, where its conversation began.
+
+Read next: extent.py, for how long it can be at most; classify.py.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from gateway.intent.extent import BEFORE, Media, added
 from gateway.types import BYTES_PER_TOKEN, Features
 
 __all__ = ["Reading", "read"]
@@ -46,6 +50,7 @@ def read(fields: Mapping[str, Any], size: int) -> Reading:
     messages: Sequence[Mapping[str, Any]] = fields["messages"]
     needs = _needs(fields)
     media_bytes = media_tokens = 0
+    media = Media()
     last_user: Any = ""
     tool_results = False
     for message in messages:
@@ -66,6 +71,10 @@ def read(fields: Mapping[str, Any], size: int) -> Reading:
                         needs.add("file_ids")
                     media_tokens += IMAGE_TOKENS
                     media_bytes += _inline_bytes(part)
+                    media.take(part, need)
+    if "cached_content" in fields or "cachedContent" in fields:
+        media.name_something()
+    most = size + BEFORE + (added(needs, fields.get("tools") or ()) if needs else 0)
     text = _text(last_user)
     prefix, conversation = _beginnings(messages)
     limit = fields.get("max_completion_tokens")
@@ -80,6 +89,10 @@ def read(fields: Mapping[str, Any], size: int) -> Reading:
             tool_results=tool_results,
             code="```" in text,
             reasoning=fields.get("reasoning_effort") not in NO_EFFORT,
+            most_input=most + media.tokens,
+            most_audio=media.sound,
+            most_loose=media.loose,
+            images=media.pictures,
         ),
         text,
     )

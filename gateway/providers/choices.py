@@ -24,8 +24,7 @@ SHARED: Final = ("id", "created", "model", "system_fingerprint", "service_tier")
 
 def takes_choices(deployment: Deployment) -> bool:
     """Whether several choices can be asked for in one call."""
-    known = deployment.capabilities
-    return "choices" not in deployment.cannot and (known is None or "choices" in known)
+    return deployment.takes_choices
 
 
 def alone(call: Call, index: int) -> Call:

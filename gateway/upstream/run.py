@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
-from gateway.budgets.bound import bound
+from gateway.budgets.bound import bound, guess
 from gateway.errors import Failure, GatewayError, Unavailable
 from gateway.money import cost
 from gateway.providers.choices import takes_choices, total
@@ -19,7 +19,7 @@ from gateway.providers.protocol import Answer, Kept
 from gateway.reliability.attempts import Attempts, Start, Stop
 from gateway.reliability.failures import to_client
 from gateway.story import Story, micros
-from gateway.types import BYTES_PER_TOKEN, Attempt, Call, Decision, Deployment, Reliability, Usage
+from gateway.types import Attempt, Call, Decision, Deployment, Reliability, Usage
 from gateway.upstream.attempt import Current, Trial
 from gateway.upstream.care import Care
 from gateway.upstream.delivery import Client, Delivery
@@ -230,9 +230,9 @@ class Run:
         received_at = story.received_at
         usage = current.said.usage if current.said is not None else None
         if usage is None and (failure is None or current.first_at is not None):
-            tokens = story.features.input_tokens if story.features is not None else 0
+            assert story.features is not None
             written = current.said.output_bytes if current.said is not None else 0
-            usage = Usage(tokens, written // BYTES_PER_TOKEN, estimated=True)
+            usage = guess(self._call, story.features, target.deployment, written)
         price = cost(target.deployment.price, usage)
         if current.reserved is not None:
             current.reserved.settle(price or 0)
