@@ -26,12 +26,13 @@ from gateway.intent.classify import Classifier
 from gateway.keys import identify
 from gateway.policy.decide import DIRECT_POLICY, decide
 from gateway.policy.match import AUTO, knows
+from gateway.policy.reference import reference_of
 from gateway.providers.protocol import Answer
 from gateway.providers.stream import as_stream
 from gateway.refusal import nothing_can, only_full
 from gateway.story import Story
 from gateway.treasury import Purse, Treasury
-from gateway.types import Asked, Call, Caller, Decision, Exchange, Features, Policy, Snapshot, World
+from gateway.types import Asked, Call, Caller, Decision, Deployment, Exchange, Features, Policy, Snapshot, World
 from gateway.upstream.count import count
 from gateway.upstream.credentials.make import Credentials
 from gateway.upstream.run import NotBegun, Run
@@ -44,7 +45,8 @@ __all__ = ["Conversation", "Live", "Pipeline", "gather", "make_live"]
 class Live(Struct, frozen=True, eq=False):
     """A World made ready to serve. Requests in flight keep theirs when another takes its place.
 
-    ``foreign``: a provider in it speaks another protocol than the canonical one.
+    ``foreign``: a provider in it speaks another protocol than the canonical one. ``references`` are what the savings of
+    each route are reckoned against.
     """
 
     world: World
@@ -52,6 +54,7 @@ class Live(Struct, frozen=True, eq=False):
     policies: Mapping[str, Policy]
     classifier: Classifier
     foreign: bool
+    references: Mapping[str, Deployment | None] = {}
 
 
 def make_live(world: World, transports: Mapping[str, Transport], credentials: Credentials | None = None) -> Live:
@@ -59,7 +62,8 @@ def make_live(world: World, transports: Mapping[str, Transport], credentials: Cr
     policies = {route.name: route.policy for route in world.routes}
     targets = make_ready(world, transports, credentials)
     foreign = any(target.protocol.dialect != "openai" for target in targets.values())
-    return Live(world, targets, policies, Classifier(world.intents), foreign)
+    references = {name: reference_of(policy, world.deployments) for name, policy in policies.items()}
+    return Live(world, targets, policies, Classifier(world.intents), foreign, references)
 
 
 class Conversation(Protocol):
@@ -203,6 +207,7 @@ class Pipeline:
             await self._count(asked, decision, live, story, conversation)
             return
         try:
+            story.reference = _reference(decision, live)
             await self._act(asked.call, decision, live, story, conversation, purse)
         except NotBegun:
             asked, decision = await self._decide(asked, live, story, conversation.priority, purse)
@@ -344,6 +349,13 @@ def _most(asked: Asked, decision: Decision, world: World) -> int:
     """What the first try may cost, in micro-dollars; one whose price nobody knows costs nothing."""
     first = world.deployments[decision.plan.tries[0].deployment]
     return bound(asked.call, asked.features, first) or 0
+
+
+def _reference(decision: Decision, live: Live) -> Deployment | None:
+    """What its saving is reckoned against. Who names a deployment saves nothing."""
+    if decision.route in live.references:
+        return live.references[decision.route]
+    return live.world.deployments[decision.plan.tries[0].deployment]
 
 
 def _tagged(call: Call, caller: Caller) -> Call:

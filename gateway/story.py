@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from gateway.errors import Failure, GatewayError, OverBudget, UpstreamFailed
+from gateway.money import cost
 from gateway.types import Attempt, Call, Caller, Decision, Deployment, Exchange, Features, Signal, Usage, World
 
 __all__ = ["Story", "micros"]
@@ -33,6 +34,7 @@ class Story(Struct, eq=False):
     the provider (a stream: its first content), ``delivered_at`` when it went out.
     ``stale_s`` is how old the answer is that was kept and handed out instead of ``error``; ``passed_over`` says that
     something that was to be tried had come to be left alone; ``estimated`` that nobody counted the tokens.
+    ``reference`` is the deployment that the saving is reckoned against.
     """
 
     id: str
@@ -64,6 +66,7 @@ class Story(Struct, eq=False):
     estimated: bool = False
     dropped: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    reference: Deployment | None = None
 
     def cost(self) -> int | None:
         """Micro-dollars of all attempts so far; None as soon as one that was charged has no known price."""
@@ -74,6 +77,12 @@ class Story(Struct, eq=False):
                     return None
                 total += attempt.cost
         return total
+
+    def baseline(self) -> int | None:
+        """Micro-dollars that the answer would have cost at the reference; None for none, or one that was kept."""
+        if self.reference is None or self.delivered_at is None or self.stale_s is not None:
+            return None
+        return cost(self.reference.price, self.usage)
 
     def overhead_s(self, now: float) -> float:
         """Seconds spent in the gateway itself: up to the first try, and from the provider's answer to ours."""
@@ -148,6 +157,7 @@ class Story(Struct, eq=False):
             dialect=call.dialect if call is not None else "openai",
             dropped=self.dropped,
             warnings=self.warnings,
+            baseline=self.baseline(),
         )
 
 

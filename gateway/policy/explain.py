@@ -179,7 +179,14 @@ def _ending(exchange: Exchange) -> str:
         about = "about " if exchange.usage.estimated else ""
         parts.append(f"{about}{exchange.usage.input} tokens in and {exchange.usage.output} out")
     if exchange.attempts:
-        parts.append("cost unknown" if exchange.cost is None else f"cost ${exchange.cost / 1e6:.6f}")
+        parts.append(_cost(exchange.cost, exchange.baseline))
     if exchange.message:
         parts.append(exchange.message.rstrip("."))
     return "; ".join(parts) + "."
+
+
+def _cost(cost: int | None, baseline: int | None) -> str:
+    if cost is None:
+        return "cost unknown"
+    beside = f" (at its route's reference ${baseline / 1e6:.6f})" if baseline is not None else ""
+    return f"cost ${cost / 1e6:.6f}{beside}"

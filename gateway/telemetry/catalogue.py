@@ -135,13 +135,27 @@ CATALOGUE: Final = (
         "gateway_tokens_total",
         "counter",
         ("target", "type"),
-        "Tokens of all tries. `cached_input` and `cache_write` are part of `input`, `reasoning` of `output`.",
+        "Tokens of all tries. `cached_input`, `cache_write` and `audio_input` are part of `input`, `reasoning`, "
+        "`audio_output` and `image_output` of `output`.",
     ),
     Metric(
         "gateway_cost_usd_total",
         "counter",
         ("target", "route"),
         "Dollars for all tries; a try whose price is unknown adds nothing.",
+    ),
+    Metric(
+        "gateway_cost_baseline_usd_total",
+        "counter",
+        ("route",),
+        "Dollars that the answers would have cost at their route's reference deployment; a request whose cost or "
+        "baseline is unknown adds nothing. What it is above `gateway_cost_usd_total` is saved.",
+    ),
+    Metric(
+        "gateway_unpriced_attempts_total",
+        "counter",
+        ("target",),
+        "Tries that took tokens at a deployment whose price is unknown: what they cost is in no sum.",
     ),
     Metric(
         "gateway_routing_decisions_total",

@@ -22,6 +22,8 @@ from gateway.types import Attempt, Decision, Exchange, Usage
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
+#: Counted in micro-dollars until the scrape: integers do not drift.
+_MONEY: Final = frozenset({"gateway_cost_usd_total", "gateway_cost_baseline_usd_total"})
 #: What the answer to a scrape says it is.
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
@@ -37,7 +39,7 @@ _RESULTS: Final = {"ok": "rescued", "fallback_ok": "rescued", "cancelled": "canc
 
 
 class _Request(Struct, eq=False):
-    """The slots of one kind of request."""
+    """The slots of one kind of request. ``baseline`` is made when one of them has it."""
 
     requests: Number
     duration: Histogram
@@ -45,6 +47,7 @@ class _Request(Struct, eq=False):
     overflow: Number | None
     disconnects: Number | None
     ttft: Histogram | None
+    baseline: Number | None = None
 
 
 class _Spent(Struct, eq=False):
@@ -105,6 +108,11 @@ class Metrics:
             request.disconnects.value += 1
         if request.ttft is not None and exchange.ttft_s is not None:
             request.ttft.observe(exchange.ttft_s)
+        if exchange.baseline is not None and exchange.cost is not None:
+            if request.baseline is None:
+                route = exchange.decision.route if exchange.decision is not None else _NONE
+                request.baseline = self._number("gateway_cost_baseline_usd_total", route)
+            request.baseline.value += exchange.baseline
         if exchange.dropped:
             self._number("gateway_dropped_total", exchange.deployment or _NONE).value += 1
         if exchange.attempts:
@@ -233,6 +241,15 @@ class Metrics:
             if tried.spent is None:
                 tried.spent = self._prepare_spent(operation, route, attempt)
             _count_spent(tried.spent, attempt.usage, attempt.cost)
+            if attempt.cost is None:
+                self._number("gateway_unpriced_attempts_total", attempt.deployment).value += 1
+            if attempt.usage.audio_input or attempt.usage.audio_output or attempt.usage.image_output:
+                self._count_media(attempt.deployment, attempt.usage)
+
+    def _count_media(self, target: str, usage: Usage) -> None:
+        self._number("gateway_tokens_total", target, "audio_input").value += usage.audio_input
+        self._number("gateway_tokens_total", target, "audio_output").value += usage.audio_output
+        self._number("gateway_tokens_total", target, "image_output").value += usage.image_output
 
     def _prepare_attempt(self, operation: str, attempt: Attempt, result: str) -> _Tried:
         error = "" if result == "ok" else result
@@ -283,7 +300,7 @@ def _scraped_number(family: Family[Number]) -> Scraped:
     scraped = (CounterMetricFamily if metric.type == "counter" else GaugeMetricFamily)(
         metric.name, metric.help, labels=metric.labels
     )
-    scale = 1_000_000 if metric.name == "gateway_cost_usd_total" else 1
+    scale = 1_000_000 if metric.name in _MONEY else 1
     for labels, slot in family.items():
         scraped.add_metric(labels, slot.value / scale)
     return scraped
@@ -313,7 +330,6 @@ def _count_spent(spent: _Spent, usage: Usage, cost: int | None) -> None:
     reasoning.value += usage.reasoning
     spent.usage[0].observe(usage.input)
     spent.usage[1].observe(usage.output)
-    # Micro-dollars until the scrape: integers do not drift.
     spent.cost.value += cost or 0
 
 
