@@ -573,7 +573,8 @@ class Call(Struct, frozen=True, eq=False):
     ``fields`` is the decoded body in the canonical form, OpenAI's with what docs/translation.md adds to it (unknown
     members kept); ``native`` is the body as it came, where the client's dialect is another. ``model`` is what the
     client named; ``include_usage`` says whether a streaming client asked for the usage chunk. ``deadline_at`` is the
-    caller's own deadline. ``user`` is the end user that the client names.
+    caller's own deadline. ``user`` is the end user that the client names. ``added`` are bytes that the gateway has put
+    back into earlier turns.
     """
 
     id: str
@@ -589,6 +590,7 @@ class Call(Struct, frozen=True, eq=False):
     deadline_at: float | None = None
     native: Native | None = None
     user: str | None = None
+    added: int = 0
 
 
 class Features(Struct, frozen=True, omit_defaults=True):

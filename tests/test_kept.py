@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -229,6 +230,14 @@ def remembered(caller: Caller, *messages: Message, calls: tuple[str, ...] = (), 
 
 
 TOY = {"toy": {"content": [{"signed": "x"}]}}
+
+
+async def test_what_was_put_back_makes_the_call_longer() -> None:
+    store = remembered(TEAM, user("hi"), text="t")
+    call = make.call(fields={"messages": [user("hi"), assistant("t")]})
+    back = await kept.restore(store, TEAM, call, frozenset({"toy"}))
+    assert back.added >= len(json.dumps(TOY["toy"]["content"], separators=(",", ":")))
+    assert (await kept.restore(store, TEAM, call, frozenset({"else"}))).added == 0
 
 
 async def test_any_call_of_a_turn_finds_it_for_a_caller_who_is_known_in_any_conversation() -> None:

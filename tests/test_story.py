@@ -62,6 +62,16 @@ def test_the_cost_is_the_sum_of_all_attempts_and_unknown_as_soon_as_one_is() -> 
     assert story(attempts=[SERVED, unpriced]).cost() is None
 
 
+def test_the_baseline_is_of_an_answer_that_came_and_of_nothing_else() -> None:
+    usage = Usage(10, 5)
+    assert story(reference=A, usage=usage, delivered_at=60.0).baseline() == 15
+    assert story(reference=A, usage=usage).baseline() is None
+    assert story(reference=A, usage=usage, delivered_at=60.0, stale_s=5.0).baseline() is None
+    assert story(reference=A, delivered_at=60.0).baseline() is None
+    assert story(usage=usage, delivered_at=60.0).baseline() is None
+    assert story(reference=deployment("c", price=None), usage=usage, delivered_at=60.0).baseline() is None
+
+
 def test_money_is_rounded_up_to_the_micro_dollar_and_cached_tokens_have_their_price() -> None:
     price = Price(input=150_000, output=600_000, cached_input=75_000)
     assert cost(price, Usage(input=1, output=0)) == 1

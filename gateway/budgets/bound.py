@@ -26,13 +26,12 @@ LEAST_THOUGHT: Final = 1_024
 def bound(call: Call, features: Features, deployment: Deployment, *, more: int = 0) -> int | None:
     """Micro-dollars that a try at this deployment can cost at most; None when its price is unknown.
 
-    ``more`` are bytes that go to it beside the client's request: the beginning of an answer that it is to go on with,
-    or what was kept of earlier turns.
+    ``more`` are bytes of the beginning of an answer that it is to go on with.
     """
     price = deployment.price
     if price is None:
         return None
-    given, made = most_input(features, deployment) + more, most_output(call, features, deployment)
+    given, made = most_input(features, deployment) + call.added + more, most_output(call, features, deployment)
     spoken = made if "audio_output" in features.needs else 0
     return most(price, Usage(given, made, audio_input=features.most_audio, audio_output=spoken))
 

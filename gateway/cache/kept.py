@@ -67,13 +67,14 @@ async def restore(store: Store, caller: Caller, call: Call, dialects: Set[str]) 
     beginning = _beginning(call)
     wanted = {at: key for at in spoken if (key := _key_of(caller, beginning, messages[at])) is not None}
     found = await store.recall(caller.id, tuple(dict.fromkeys(wanted.values())))
-    restored = list(messages)
+    restored, added = list(messages), 0
     for at, key in wanted.items():
         content = msgspec.json.decode(found[key]) if key in found else {}
         extra = {dialect: {"content": said} for dialect, said in content.items() if dialect in dialects}
         if extra:
             restored[at] = {**messages[at], "extra_content": extra}
-    return replace(call, fields={**call.fields, "messages": restored})
+            added += len(found[key])
+    return replace(call, fields={**call.fields, "messages": restored}, added=added)
 
 
 def _candidates(messages: Sequence[Message]) -> list[int]:

@@ -308,7 +308,9 @@ class PriceEntry(FiguresEntry):
     requests: Number | None = Field(
         default=None, ge=0, le=100_000, description="USD for a thousand requests, beside their tokens."
     )
-    tiers: tuple[TierEntry, ...] | None = Field(default=None, description="Prices of requests with a longer input.")
+    tiers: Annotated[tuple[TierEntry, ...], BeforeValidator(_listed)] | None = Field(
+        default=None, description="Prices of requests with a longer input."
+    )
 
 
 class LimitsEntry(Entry):

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from gateway.errors import Failure
 from gateway.providers.protocol import Answer, Feed, SoFar
 from gateway.providers.resumed import Resumed
+from gateway.providers.shapes import size_of
 from gateway.reliability.attempts import Attempts, Start, Stop
 from gateway.types import Call, Usage
 from gateway.types import Rescue as Mode
@@ -48,6 +49,11 @@ class Rescue:
         self._said = SoFar()
         self._id = ""
         self._refused: set[str] = set()
+
+    @property
+    def more(self) -> int:
+        """Bytes that the next leg may be given beside the client's request."""
+        return size_of(self._said.text) if self.carried else 0
 
     def leg(self, current: Current, call: Call, spent: Usage | None) -> tuple[Call, Feed | None]:
         """What this try asks, and how its stream is read; the client's own call where nothing broke off.

@@ -181,7 +181,8 @@ class Run:
             return None
         reserved = None
         if self._purse is not None:
-            reserved = self._purse.begin(bound(self._call, story.features, target.deployment) or 0)
+            most = bound(self._call, story.features, target.deployment, more=self._rescue.more)
+            reserved = self._purse.begin(most or 0)
             if reserved is None:
                 leave.left(now)
                 story.passed_over = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.budgets.bound import UNKNOWN_OUTPUT, bound, guess, most_input, most_output
 from gateway.intent import features
@@ -126,6 +127,7 @@ def test_an_unknown_price_has_no_bound_and_what_goes_along_is_input() -> None:
     call, found = asked(max_tokens=0)
     assert bound(call, found, make.deployment("a", price=None)) is None
     assert bound(call, found, make.deployment("a"), more=76) == 2100
+    assert bound(replace(call, added=100), found, make.deployment("a"), more=76) == 2200
 
 
 def test_a_guess_is_never_above_the_bound() -> None:

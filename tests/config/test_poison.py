@@ -155,6 +155,14 @@ WRONG: dict[str, tuple[str | tuple[str, str], str]] = {
         "routes: [{name: r, policy: {strategy: {cost: {floor: 0.8}}}}]",
         "9:47: error: no deployment of route 'r' clears the quality floor 0.8: the best known is 0.7",
     ),
+    "half a price": (
+        ("weight: 0", "price: {input: 1}"),
+        "6:36: error: the price of 'b' lacks input or output, and the catalogue does not know 'llama' (give both)",
+    ),
+    "a tier twice": (
+        ("weight: 0", "price: {input: 1, output: 2, tiers: [{above: 1k}, {above: 1000}]}"),
+        "6:87: error: another tier begins above 1000 tokens, too",
+    ),
     "weights all 0": (
         "routes: [{name: r, policy: {pool: [b], strategy: weighted}}]",
         "9:40: error: all weights of route 'r' are 0",
@@ -315,6 +323,18 @@ WARNINGS = {
         ("{provider: gpu, model: llama, weight: 0}", "{provider: openai, model: gpt-4o}\nroutes: [{name: r, policy: "
          "{pool: [a, b]}}]"),
         "7:29: warning: all of route 'r' is run by openai, and fails when it does",
+    ),
+    "a budget and no price": (
+        "teams: {t: {budget: {usd: 5}}}",
+        "6:3: warning: the price of 'b' is unknown: callers with a budget may not use it (give its price: {input: …",
+    ),
+    "a budget that takes no notice": (
+        "teams: {t: {each_user: {budget: {usd: 5}}}}\nbudgets: {unknown_price: allow}",
+        "6:3: warning: the price of 'b' is unknown: what it serves counts for nothing in any budget",
+    ),
+    "a reference without a price": (
+        "routes: [{name: r, policy: {reference: b}}]",
+        "9:29: warning: the price of 'b' is unknown: the saving of route 'r' is not reckoned",
     ),
     "administration for all": (
         "server: {admin_host: 0.0.0.0}",

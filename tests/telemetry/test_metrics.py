@@ -97,6 +97,23 @@ def test_tokens_and_dollars_of_every_attempt_are_counted() -> None:
     }
 
 
+def test_the_baseline_counts_where_the_cost_is_known_and_attempts_without_a_price_are_counted() -> None:
+    unpriced = plain(attempts=(replace(SERVED, cost=None),), cost=None, baseline=9_000)
+    metrics = told(plain(baseline=20_000), plain(baseline=5), plain(), unpriced)
+    assert scraped(metrics, "gateway_cost_baseline", "gateway_unpriced") == {
+        'gateway_cost_baseline_usd_total{route="agents"}': 0.020005,
+        'gateway_unpriced_attempts_total{target="gpt"}': 1,
+    }
+
+
+def test_sound_and_pictures_are_counted_where_there_are_any() -> None:
+    heard = replace(SERVED, usage=replace(USAGE, audio_input=9, image_output=4))
+    assert scraped(told(plain(attempts=(heard,))), "gateway_tokens_total").items() >= {
+        ('gateway_tokens_total{target="gpt",type="audio_input"}', 9),
+        ('gateway_tokens_total{target="gpt",type="image_output"}', 4),
+    }
+
+
 def test_a_decision_is_counted_with_its_intent_and_first_choice() -> None:
     metrics = told(exchange(), exchange(signals=()), exchange(decision=None, attempts=()))
     assert scraped(metrics, "gateway_routing_decisions_total") == {
