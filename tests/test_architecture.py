@@ -17,7 +17,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"types"}),
     frozenset({"money"}),
     frozenset({"story"}),
-    frozenset({"intent", "policy", "reliability", "providers", "budgets", "data"}),
+    frozenset({"intent", "policy", "reliability", "providers", "budgets", "data", "usage"}),
     frozenset({"cache", "config", "keys", "state", "telemetry", "upstream", "offline", "testing"}),
     frozenset({"health", "admission", "refusal", "dialects", "treasury", "alerts"}),
     frozenset({"pipeline", "report"}),
@@ -28,7 +28,9 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
 )
 PURE = frozenset(
-    {"errors", "dice", "types", "money", "story", "intent", "policy", "reliability", "providers", "budgets", "dialects"}
+    """
+    errors dice types money story intent policy reliability providers budgets dialects usage
+    """.split()
 )
 #: Reasons for imports inside a layer, beside those below.
 BESIDE = {

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
 from itertools import islice
+from math import inf
+from typing import Final
 
 from gateway.budgets.account import Row
 from gateway.budgets.fleet import Answer, Fleet, Turn
+from gateway.state.ledger import Ledger
 from gateway.state.verbs import Health
 from gateway.state.view import View
+from gateway.usage.sums import Page
+from gateway.usage.tally import line
 
 __all__ = ["Memory"]
 
+#: How often what was used is written to the ledger, in seconds.
+WRITTEN_S: Final = 1.0
+
 
 class Memory(View):
-    """State for a gateway that runs alone: always up, gone with the process. Keeps the last ``kept`` records."""
+    """State for a gateway that runs alone: always up, gone with the process. Keeps the last ``kept`` records.
+
+    ``ledger`` is where what was used outlives it; ``tally`` is a chapter of it.
+    """
 
     def __init__(self, *, kept: int = 10_000) -> None:
         super().__init__()
+        self.ledger: Ledger | None = None
         self._kept = kept
         self._records: OrderedDict[str, bytes] = OrderedDict()
-        self._spent: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
         self._refreshed_at = 0.0
         self._fleet = Fleet()
         self._firsts: set[str] = set()
+        self._written_at = -inf
 
     def __repr__(self) -> str:
         return f"state in memory: {len(self._records)} of {self._kept} records"
@@ -43,13 +55,12 @@ class Memory(View):
         if len(self._records) > self._kept:
             self._records.popitem(last=False)
 
-    def spent(self, caller: str, deployment: str, micros: int) -> None:
-        """See State.spent."""
-        self._spent[caller][deployment] += micros
-
-    async def spend(self, caller: str) -> Mapping[str, int]:
-        """See State.spend."""
-        return dict(self._spent.get(caller, {}))
+    async def used(self, days: Sequence[int]) -> AsyncIterator[Page]:
+        """See State.used."""
+        for n in days:
+            if (day := self.tally.days.get(n)) is not None:
+                for rows in day.pages():
+                    yield n, rows
 
     async def accounts(self, turn: Turn) -> Answer:
         """See State.accounts."""
@@ -85,6 +96,8 @@ class Memory(View):
         self.buckets.settle()
         self.remembered.turn(now)
         self.remembered.settle()
+        if now - self._written_at >= WRITTEN_S:
+            self._write(now)
         self._refreshed_at = now
 
     def health(self) -> Health:
@@ -101,3 +114,15 @@ class Memory(View):
 
     async def aclose(self) -> None:
         """See State.aclose."""
+        self._write(self._refreshed_at)
+
+    def _write(self, now: float) -> None:
+        """Have the ledger keep what was used since the last time."""
+        self._written_at = now
+        for n, day in self.tally.days.items():
+            for dims, sums in day.take(len(day.rows)).items():
+                if self.ledger is not None:
+                    self.ledger.later(self.tally.name, line(n, dims, sums))
+            day.told()
+        if self.ledger is not None:
+            self.ledger.flush()

@@ -7,22 +7,19 @@ the store remembers, everything in it counts exactly once.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import chain, islice
 
 from msgspec import Struct
 
 __all__ = ["Batch", "Outbox"]
 
-Spent = Mapping[tuple[str, str], int]
-
 
 class Batch(Struct, frozen=True):
-    """Records as (id, record), oldest first, and sums spent by (caller, deployment) in micro-dollars."""
+    """Records as (id, record), oldest first."""
 
     number: int
     records: tuple[tuple[str, bytes], ...]
-    spent: Spent
 
 
 class Outbox:
@@ -36,7 +33,6 @@ class Outbox:
         self._bound = bound
         self._batch = batch
         self._records: deque[tuple[str, bytes]] = deque()
-        self._spent: dict[tuple[str, str], int] = {}
         self._under_way: Batch | None = None
         self._number = 0
 
@@ -50,18 +46,12 @@ class Outbox:
             self.dropped += 1
         self._records.append((id, record))
 
-    def spend(self, caller: str, deployment: str, micros: int) -> None:
-        """Add to a sum to be sent."""
-        key = (caller, deployment)
-        self._spent[key] = self._spent.get(key, 0) + micros
-
     def batch(self) -> Batch | None:
         """The batch under way, or else the next one; None when there is nothing to tell."""
-        if self._under_way is None and (self._records or self._spent):
+        if self._under_way is None and self._records:
             self._number += 1
             taken = min(self._batch, len(self._records))
-            self._under_way = Batch(self._number, tuple([self._records.popleft() for _ in range(taken)]), self._spent)
-            self._spent = {}
+            self._under_way = Batch(self._number, tuple([self._records.popleft() for _ in range(taken)]))
         return self._under_way
 
     def delivered(self, lost: int = 0) -> None:
@@ -81,12 +71,3 @@ class Outbox:
     def newest(self, limit: int) -> list[bytes]:
         """Up to ``limit`` records, newest first."""
         return [record for _, record in islice(self.newest_first(), limit)]
-
-    def spent_since(self, caller: str, number: int) -> Mapping[str, int]:
-        """What this caller spent, by deployment, that is not in batches up to this number."""
-        under_way = self._under_way.spent if self._under_way and self._under_way.number > number else {}
-        sums: dict[str, int] = {}
-        for (who, deployment), micros in chain(self._spent.items(), under_way.items()):
-            if who == caller:
-                sums[deployment] = sums.get(deployment, 0) + micros
-        return sums

@@ -2,8 +2,8 @@
 
 Under ``prefix``: ``decisions`` is a stream of records, up to 64 in an entry as lines; ``decisions:ids`` is a stream
 of their ids with the same entry ids, which is how a record is found: one more small write per entry instead of an
-index key per record, trimmed in the same step. ``spend:<caller>`` is a hash. What is shared about health has its keys
-in meeting.py, what is remembered for callers in recollection.py.
+index key per record, trimmed in the same step. What is shared about health has its keys in meeting.py, what was used in
+telling.py, what is remembered for callers in recollection.py.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from gateway.state.meeting import Feed, Meeting
 from gateway.state.outbox import Batch, Outbox
 from gateway.state.recollection import Recollection
 from gateway.state.scripts import DELIVER
+from gateway.state.telling import Telling
 from gateway.state.verbs import ALONE_S, Health
 from gateway.state.view import View
+from gateway.usage.sums import Page
 
 __all__ = ["Redis"]
 
@@ -43,7 +45,7 @@ SEND_S: Final = 0.15
 SYNC_S: Final = 0.3
 #: How long a batch that was refused (Redis is full, or only reads) waits for its next try, in seconds.
 REFUSED_S: Final = 1.0
-#: How long somebody who asks (find, recent, spend) waits, in seconds.
+#: How long somebody who asks (find, recent) waits, in seconds.
 ASK_S: Final = 1.0
 
 Answer_ = TypeVar("Answer_")
@@ -72,6 +74,7 @@ class Redis(View):
         self._link = Link(url, command_s=command_s, connect_s=connect_s)
         self._outbox = Outbox(buffered, BATCH)
         self._meeting = Meeting(self, prefix, self.replica)
+        self._telling = Telling(self.tally, prefix, self.replica)
         self._recollection = Recollection(self._link, prefix, self.remembered, self.buckets)
         self._log = f"{prefix}:decisions"
         self._ids = f"{prefix}:decisions:ids"
@@ -105,18 +108,10 @@ class Redis(View):
         """See State.append."""
         self._outbox.append(id, record)
 
-    def spent(self, caller: str, deployment: str, micros: int) -> None:
-        """See State.spent."""
-        self._outbox.spend(caller, deployment, micros)
-
     def remember(self, caller: str, values: Mapping[str, bytes]) -> None:
         """See State.remember. It goes out at once, not at the next sync: the next turn may come sooner."""
         super().remember(caller, values)
         self._recollection.begin()
-
-    async def spend(self, caller: str) -> Mapping[str, int]:
-        """See State.spend. Raises Unavailable when Redis does not answer."""
-        return await self._ask(lambda: self._spend(caller))
 
     async def accounts(self, turn: Turn) -> Answer:
         """See State.accounts. Raises Unavailable when Redis does not answer."""
@@ -143,6 +138,12 @@ class Redis(View):
         """See State.recent. Raises Unavailable when Redis does not answer."""
         return await self._ask(lambda: self._recent(limit))
 
+    async def used(self, days: Sequence[int]) -> AsyncIterator[Page]:
+        """See State.used. Raises Unavailable when Redis does not answer."""
+        pages = self._telling.read(self._link.client, days)
+        while (page := await self._ask(lambda: anext(pages, None))) is not None:
+            yield page
+
     async def sync(self, now: float) -> None:
         """See State.sync. Takes at most half a second, whatever Redis does."""
         self._now = now
@@ -160,15 +161,17 @@ class Redis(View):
 
     def health(self) -> Health:
         """See State.health. A Redis that takes no records is not up, even where it still answers."""
-        error = self._link.error or self._refused
+        error = self._link.error or self._refused or self._telling.error
         dropped, known = self._outbox.dropped, self.remembered
         return Health("redis", error is None, self._refreshed_at, error, dropped, known.lost, known.kept, known.found)
 
     async def aclose(self) -> None:
         """See State.aclose."""
         self.leases.let_all_go()
+        self._telling.hasten()
         await self.sync(self._now)
-        while self._outbox and self.health().up:
+        while (self._outbox or self._telling.untold) and self.health().up:
+            self._telling.hasten()
             await self.sync(self._now)
         if self.health().up:
             await self._recollection.finish()
@@ -192,7 +195,7 @@ class Redis(View):
         if batch is not None:
             keys, args = self._delivery(batch)
             pipeline.eval(DELIVER, len(keys), *keys, *args)
-        feeds = meeting.render(pipeline, now) if meeting is not None else []
+        feeds = [*meeting.render(pipeline, now), *self._telling.render(pipeline, now)] if meeting is not None else []
         replies = await pipeline.execute(raise_on_error=False)
         more = batch is not None and self._delivered(batch, replies.pop(0), now)
         if meeting is not None:
@@ -209,10 +212,9 @@ class Redis(View):
         if isinstance(reply, ResponseError):
             self._refused, self._refused_at = str(reply), now
             return False
-        records, sums, why = reply
-        self._outbox.delivered(records)
-        lost = f"{records} records and {sums} sums could not be written: {why.decode()}"
-        self._refused = lost if records or sums else None
+        lost, why = reply
+        self._outbox.delivered(lost)
+        self._refused = f"{lost} records could not be written: {why.decode()}" if lost else None
         return len(batch.records) == BATCH
 
     def _heard(self, feeds: Sequence[Feed], replies: Sequence[object], now: float) -> None:
@@ -229,9 +231,6 @@ class Redis(View):
     def _delivery(self, batch: Batch) -> tuple[list[str], list[str | bytes | int]]:
         keys = [self._sent, self._log, self._ids, f"{self._prefix}:decisions:count"]
         args: list[str | bytes | int] = [batch.number, self._kept]
-        for (caller, deployment), micros in batch.spent.items():
-            keys.append(self._spend_key(caller))
-            args += (deployment, micros)
         for entry in _entries(batch):
             args += (len(entry), "\n".join(id for id, _ in entry), b"\n".join(record for _, record in entry))
         return keys, args
@@ -254,17 +253,6 @@ class Redis(View):
                 return await answer()
         except (RedisError, OSError) as error:
             raise _unavailable(error) from error
-
-    async def _spend(self, caller: str) -> Mapping[str, int]:
-        async with self._one_at_a_time:
-            pipeline = self._link.client.pipeline(transaction=True)
-            pipeline.get(self._sent)
-            pipeline.hgetall(self._spend_key(caller))
-            number, fleet = await pipeline.execute()
-            sums = {deployment.decode(): int(micros) for deployment, micros in fleet.items()}
-            for deployment, micros in self._outbox.spent_since(caller, int(number or 0)).items():
-                sums[deployment] = sums.get(deployment, 0) + micros
-            return sums
 
     async def _find(self, id: str) -> bytes | None:
         wanted = id.encode()
@@ -290,9 +278,6 @@ class Redis(View):
             for entry in page:
                 yield entry
             end = f"({page[-1][0].decode()}"
-
-    def _spend_key(self, caller: str) -> str:
-        return f"{self._prefix}:spend:{caller}"
 
 
 def _unavailable(error: Exception) -> Unavailable:

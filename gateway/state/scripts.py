@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ACCOUNTS", "COOL", "DELIVER", "DRAW", "LEASE", "MEET"]
+__all__ = ["ACCOUNTS", "COOL", "DELIVER", "DRAW", "LEASE", "MEET", "TELL"]
 
 #: Takes one batch of one replica, once: a batch that was sent again after a timeout changes nothing.
-#: KEYS  number of the replica's last batch, log, ids of the log, count of all records, then one hash per sum spent.
-#: ARGV  number of this batch, records to keep, (deployment, micro-dollars) per hash, (records, ids, lines) per entry.
-#: Answers with (records, sums) that could not be written, and why.
+#: KEYS  number of the replica's last batch, log, ids of the log, count of all records.
+#: ARGV  number of this batch, records to keep, then (records, ids, lines) per entry.
+#: Answers with how many records could not be written, and why.
 #: A Redis that takes no writes refuses the number, before anything else is done, and the whole batch may come again;
 #: once that is noted, nothing counts twice, and what fails after it (a key of another type) is told.
 DELIVER: Final = """
-if tonumber(redis.call('GET', KEYS[1]) or 0) >= tonumber(ARGV[1]) then return {0, 0, ''} end
+if tonumber(redis.call('GET', KEYS[1]) or 0) >= tonumber(ARGV[1]) then return {0, ''} end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', 86400)
-local records, sums, why = 0, 0, ''
+local lost, why = 0, ''
 local function try(...)
   local answer = redis.pcall(...)
   if type(answer) == 'table' and answer.err then
@@ -28,22 +28,16 @@ local function try(...)
   end
   return answer
 end
-local a = 3
-for k = 5, #KEYS do
-  if not try('HINCRBY', KEYS[k], ARGV[a], ARGV[a + 1]) then sums = sums + 1 end
-  a = a + 2
-end
 local total = tonumber(redis.call('GET', KEYS[4]) or 0)
-while a <= #ARGV do
+for a = 3, #ARGV, 3 do
   local now = try('INCRBY', KEYS[4], ARGV[a])
   local at = now and try('XADD', KEYS[2], '*', 'records', ARGV[a + 2])
   if at and try('XADD', KEYS[3], at, 'ids', ARGV[a + 1], 'total', now) then
     total = now
   else
-    records = records + tonumber(ARGV[a])
+    lost = lost + tonumber(ARGV[a])
     if at then redis.call('XDEL', KEYS[2], at) end
   end
-  a = a + 3
 end
 local oldest = try('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)
 while oldest and oldest[1] and total - tonumber(oldest[1][2][4]) >= tonumber(ARGV[2]) do
@@ -51,7 +45,7 @@ while oldest and oldest[1] and total - tonumber(oldest[1][2][4]) >= tonumber(ARG
   redis.call('XDEL', KEYS[3], oldest[1][1])
   oldest = try('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)
 end
-return {records, sums, why}
+return {lost, why}
 """
 
 #: Says that a replica is there, and answers with how many are.
@@ -227,4 +221,22 @@ for i = 1, #all, 2 do
 end
 answer[3] = short
 return answer
+"""
+
+#: Takes sums of one teller, and answers with the number of its turn before this one, as far as it is known here, and
+#: what was wrong. A turn that comes after a later one changes nothing.
+#: KEYS  the teller's hash, the set of tellers.
+#: ARGV  number of this turn, seconds to keep, the teller, then (field, sums) each.
+TELL: Final = """
+local last = redis.pcall('HGET', KEYS[1], '')
+if type(last) == 'table' then return {0, last.err} end
+last = tonumber(last or 0)
+if last >= tonumber(ARGV[1]) then return {last, ''} end
+local function try(...)
+  local answer = redis.pcall(...)
+  return type(answer) == 'table' and answer.err
+end
+local err = try('HSET', KEYS[1], '', ARGV[1], unpack(ARGV, 4)) or try('EXPIRE', KEYS[1], ARGV[2])
+  or try('SADD', KEYS[2], ARGV[3]) or try('EXPIRE', KEYS[2], ARGV[2])
+return {last, err or ''}
 """

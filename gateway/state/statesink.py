@@ -1,4 +1,4 @@
-"""Tells the fleet's state of every exchange: its record, and what it cost. Read next: verbs.py."""
+"""Tells the fleet's state of every exchange: its record, and what it used. Read next: verbs.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["StateSink"]
 
 
 class StateSink:
-    """Appends each record to the fleet's log and adds each attempt's cost to what its caller spent."""
+    """Appends each record to the fleet's log and adds it to what was used."""
 
     __slots__ = ("_state",)
 
@@ -17,8 +17,6 @@ class StateSink:
         self._state = state
 
     def __call__(self, exchange: Exchange, record: bytes) -> None:
-        """Take one exchange. An attempt whose price is unknown adds nothing."""
+        """Take one exchange."""
         self._state.append(record, exchange.id)
-        for attempt in exchange.attempts:
-            if attempt.cost:
-                self._state.spent(exchange.caller, attempt.deployment, attempt.cost)
+        self._state.count(exchange)

@@ -12,14 +12,15 @@ Names of coolings, leases and buckets are the caller's, such as ``breaker:acme/g
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
 
 from gateway.budgets.account import Row
 from gateway.budgets.fleet import Answer, Turn
-from gateway.types import Cooling
+from gateway.types import Cooling, Exchange
+from gateway.usage.sums import Page
 
 __all__ = ["ALONE_S", "Health", "State"]
 
@@ -107,12 +108,12 @@ class State(Protocol):
         """Hand a decision record (one JSON document, no newline) to the fleet's log."""
         ...
 
-    def spent(self, caller: str, deployment: str, micros: int) -> None:
-        """Add to what a caller spent at a deployment, in micro-dollars."""
+    def count(self, exchange: Exchange) -> None:
+        """Add a closed exchange to what was used, on the UTC day it came in."""
         ...
 
-    async def spend(self, caller: str) -> Mapping[str, int]:
-        """What a caller has spent so far, by deployment, in micro-dollars, over the fleet."""
+    def used(self, days: Sequence[int]) -> AsyncIterator[Page]:
+        """What was used on these days (since 1970), over the fleet, in pieces. Others tell their sums once a second."""
         ...
 
     async def find(self, id: str) -> bytes | None:

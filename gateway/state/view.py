@@ -12,13 +12,14 @@ from gateway.state.buckets import Buckets
 from gateway.state.cooled import Cooled
 from gateway.state.leases import Leases
 from gateway.state.remembered import Remembered, name_of
-from gateway.types import Cooling
+from gateway.types import Cooling, Exchange
+from gateway.usage.tally import Tally
 
 __all__ = ["View"]
 
 
 class View:
-    """Coolings, leases, buckets and what is remembered, as of the last sync and all that this replica said itself."""
+    """Coolings, leases, buckets, usage, what is remembered, as of the last sync and all that this replica said itself."""
 
     def __init__(self) -> None:
         #: The id of this replica, which no other process has ever had.
@@ -27,6 +28,7 @@ class View:
         self.leases = Leases()
         self.buckets = Buckets()
         self.remembered = Remembered()
+        self.tally = Tally()
 
     def cool(self, name: str, cooling: Cooling) -> None:
         """See State.cool."""
@@ -59,6 +61,10 @@ class View:
     def level(self, name: str, now: float) -> float:
         """See State.level."""
         return self.buckets.level(name, now)
+
+    def count(self, exchange: Exchange) -> None:
+        """See State.count."""
+        self.tally.count(exchange)
 
     def remember(self, caller: str, values: Mapping[str, bytes]) -> None:
         """See State.remember."""

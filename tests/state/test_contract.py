@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.state.memory import Memory
 from gateway.state.over_redis import Redis
 from gateway.state.verbs import State
 from gateway.types import Cooling
+from gateway.usage.sums import Sums
 from tests.redis_server import RedisServer
+from tests.state.used import DAY, DIMS, used
+from tests.telemetry.exchanges import FAILED, plain
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -55,16 +59,23 @@ async def test_the_newest_records_come_first_sent_or_not(state: State) -> None:
     assert await state.recent(1000) == [b"last", *(b"%d" % n for n in reversed(range(70)))]
 
 
-async def test_spending_adds_up_by_deployment_sent_or_not(state: State) -> None:
-    state.spent("team-a", "gpt", 5)
-    state.spent("team-a", "mini", 1)
-    state.spent("team-b", "gpt", 100)
+async def test_what_is_used_adds_up_sent_or_not(state: State) -> None:
+    state.count(plain(baseline=6_000))
+    state.count(plain(at=DAY * 86_400.0 - 1))
+    state.count(plain(user="ann"))
     await state.sync(1.0)
-    state.spent("team-a", "gpt", 7)
-    assert await state.spend("team-a") == {"gpt": 12, "mini": 1}
-    await state.sync(2.0)
-    assert await state.spend("team-a") == {"gpt": 12, "mini": 1}
-    assert await state.spend("nobody") == {}
+    state.count(plain(outcome="upstream_error", attempts=(FAILED,), deployment=None, cost=None))
+    once = Sums(1, 0, 1, 1200, 340, 1024, 0, 64, 5_210)
+    expected = {
+        (DAY - 1, *DIMS): once,
+        (DAY, *DIMS): replace(once, compared=1, baseline=6_000, saving=790),
+        (DAY, *DIMS[:3], "ann", *DIMS[4:]): once,
+        (DAY, *DIMS[:4], "sonnet", *DIMS[5:]): Sums(1, 1, 1),
+    }
+    assert await used(state, DAY - 1, DAY) == expected
+    await state.sync(3.0)
+    assert await used(state, DAY - 1, DAY) == expected
+    assert await used(state, DAY + 1) == {}
 
 
 async def test_a_cooling_deployment_is_left_alone_from_the_moment_it_is_said(state: State) -> None:

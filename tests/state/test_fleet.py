@@ -12,6 +12,8 @@ import pytest
 from gateway.state.over_redis import Redis
 from gateway.types import Cooling
 from tests.redis_server import RedisServer
+from tests.state.used import micros
+from tests.telemetry.exchanges import plain
 
 OPEN = Cooling(60.0, "open")
 
@@ -81,13 +83,13 @@ async def test_a_cooling_without_end_is_shared_for_a_year(redis_server: RedisSer
     await state.aclose()
 
 
-async def test_replicas_add_to_the_same_sums_and_read_the_same_log(redis_server: RedisServer) -> None:
+async def test_what_replicas_used_adds_up_and_they_read_the_same_log(redis_server: RedisServer) -> None:
     one, other = Redis(redis_server.url, command_s=2.0), Redis(redis_server.url, command_s=2.0)
     for state, name in ((one, "one"), (other, "other")):
-        state.spent("team-a", "gpt", 10)
+        state.count(plain())
         state.append(name.encode(), name)
         await state.sync(0.0)
-    assert await one.spend("team-a") == await other.spend("team-a") == {"gpt": 20}
+    assert await micros(one) == await micros(other) == {"team-a": 10_420}
     assert await one.recent(9) == await other.recent(9) == [b"other", b"one"]
     assert await one.find("other") == b"other"
     await one.aclose()
@@ -96,10 +98,10 @@ async def test_replicas_add_to_the_same_sums_and_read_the_same_log(redis_server:
 
 async def test_fleets_with_another_prefix_do_not_see_each_other(redis_server: RedisServer) -> None:
     one, other = Redis(redis_server.url, command_s=2.0), Redis(redis_server.url, prefix="b", command_s=2.0)
-    one.spent("team-a", "gpt", 10)
+    one.count(plain())
     one.append(b"x", "x")
     await one.sync(0.0)
-    assert (await other.spend("team-a"), await other.find("x"), await other.recent(9)) == ({}, None, [])
+    assert (await micros(other), await other.find("x"), await other.recent(9)) == ({}, None, [])
     await one.aclose()
     await other.aclose()
 

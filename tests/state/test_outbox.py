@@ -9,13 +9,11 @@ def test_a_batch_in_doubt_is_sent_again_as_it_was() -> None:
     outbox = Outbox(bound=10, batch=2)
     for n in range(3):
         outbox.append(str(n), b"%d" % n)
-    outbox.spend("a", "gpt", 5)
     first = outbox.batch()
     outbox.append("3", b"3")
-    outbox.spend("a", "gpt", 7)
-    assert first == outbox.batch() == Batch(1, (("0", b"0"), ("1", b"1")), {("a", "gpt"): 5})
+    assert first == outbox.batch() == Batch(1, (("0", b"0"), ("1", b"1")))
     outbox.delivered()
-    assert outbox.batch() == Batch(2, (("2", b"2"), ("3", b"3")), {("a", "gpt"): 7})
+    assert outbox.batch() == Batch(2, (("2", b"2"), ("3", b"3")))
     outbox.delivered()
     assert outbox.batch() is None
 
@@ -27,13 +25,3 @@ def test_a_full_outbox_drops_the_oldest_but_never_what_is_under_way() -> None:
     for n in range(1, 5):
         outbox.append(str(n), b"%d" % n)
     assert (outbox.newest(9), outbox.dropped, len(outbox)) == ([b"4", b"3", b"0"], 2, 3)
-
-
-def test_spending_under_way_is_left_out_once_the_store_has_counted_it() -> None:
-    outbox = Outbox(bound=2, batch=1)
-    outbox.spend("a", "gpt", 5)
-    outbox.batch()
-    outbox.spend("a", "gpt", 7)
-    outbox.spend("b", "gpt", 100)
-    assert outbox.spent_since("a", 0) == {"gpt": 12}
-    assert outbox.spent_since("a", 1) == {"gpt": 7}

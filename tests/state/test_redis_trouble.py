@@ -13,6 +13,8 @@ from gateway.errors import Unavailable
 from gateway.state.over_redis import Redis
 from gateway.types import Cooling
 from tests.redis_server import TROUBLES, RedisServer, Trouble
+from tests.state.used import micros
+from tests.telemetry.exchanges import plain
 
 
 @pytest.fixture
@@ -45,8 +47,9 @@ async def recovered(state: Redis) -> float:
     began = time.monotonic()
     async with asyncio.timeout(8):
         await state.sync(began)
-        while not state.health().up or len(state._outbox):
+        while not state.health().up or len(state._outbox) or state._telling.untold:
             await asyncio.sleep(0.02)
+            state._telling.hasten()
             await state.sync(time.monotonic())
     return time.monotonic() - began
 
@@ -55,7 +58,7 @@ def say_everything(state: Redis, n: int) -> None:
     """All verbs of the request path, once."""
     now = time.monotonic()
     state.append(b"%d" % n, str(n))
-    state.spent("team-a", "gpt", 1)
+    state.count(plain())
     state.cool("breaker:a", Cooling(now + 60.0, "open"))
     state.warm("breaker:b")
     state.want("probe", 5.0)
@@ -94,7 +97,7 @@ async def test_in_trouble_no_verb_waits_health_says_so_all_along_and_everything_
     assert await recovered(state) < 5
     await patient.sync(time.monotonic())
     assert await patient.recent(5000) == [b"%d" % n for n in reversed(range(600))]
-    assert await patient.spend("team-a") == {"gpt": 600}
+    assert await micros(patient) == {"team-a": 600 * 5_210}
     assert patient.cooling(time.monotonic()).keys() == {"breaker:a"}
     assert patient.replicas() == 2
     assert (state.alone(time.monotonic()), state.health().dropped) == (False, 0)
@@ -114,14 +117,15 @@ async def test_what_a_frozen_redis_did_get_counts_once(state: Redis, patient: Re
     await recovered(state)
     for n in range(5):
         redis_server.freeze()
-        state.spent("team-a", "gpt", 10)
+        state.count(plain())
+        state._telling.hasten()
         state.append(b"%d" % n, str(n))
         state.draw("rpm", 10, 0.001, 60)
         await state.sync(time.monotonic())
         assert not state.health().up
         redis_server.thaw()
         await recovered(state)
-    assert await patient.spend("team-a") == {"gpt": 50}
+    assert await micros(patient) == {"team-a": 5 * 5_210}
     assert await patient.recent(100) == [b"4", b"3", b"2", b"1", b"0"]
     assert patient.level("rpm", 0.0) == 0.0
     await patient.sync(0.0)
@@ -140,7 +144,7 @@ async def test_beyond_the_bound_the_oldest_records_go_and_are_counted() -> None:
 
 async def test_who_asks_while_redis_is_gone_is_told_so_and_not_that_there_is_nothing() -> None:
     state = Redis("redis://user:hunter2@127.0.0.1:1/0")
-    for asked in (state.find("x"), state.recent(5), state.spend("team-a")):
+    for asked in (state.find("x"), state.recent(5), micros(state)):
         with pytest.raises(Unavailable, match="shared state did not answer") as refused:
             await asked
         assert refused.value.code == "state_unavailable"
@@ -158,16 +162,16 @@ async def test_a_full_redis_is_offered_its_batch_now_and_then_and_takes_it_whole
     redis_server.ask("CONFIG", "RESETSTAT")
     for n in range(100):
         state.append(b"x" * 1000, str(n))
-    state.spent("team-a", "gpt", 5)
+    state.count(plain())
     for now in range(30):
         await state.sync(100.0 + now / 10)
     sent = redis_server.ask("INFO", "stats")
     assert isinstance(sent, dict)
     assert sent["total_net_input_bytes"] < 5 * 100_000
-    assert (await state.spend("team-a"), await state.find("99")) == ({"gpt": 5}, b"x" * 1000)
+    assert (await micros(state), await state.find("99")) == ({"team-a": 5_210}, b"x" * 1000)
     redis_server.ask("CONFIG", "SET", "maxmemory", "0")
     await recovered(state)
-    assert (len(await patient.recent(1000)), await patient.spend("team-a")) == (1, {"gpt": 5})
+    assert (len(await patient.recent(1000)), await micros(patient)) == (1, {"team-a": 5_210})
     assert await patient.find("0") == await patient.find("99") == b"x" * 1000
 
 
@@ -175,21 +179,17 @@ async def test_what_cannot_be_written_at_all_is_counted_and_told_and_the_rest_is
     state: Redis, patient: Redis, redis_server: RedisServer
 ) -> None:
     await recovered(state)
-    redis_server.ask("SET", "gw:spend:team-a", "not a hash")
     redis_server.ask("SET", "gw:decisions:ids", "not a stream")
-    state.spent("team-a", "gpt", 5)
-    state.spent("team-b", "gpt", 7)
     state.append(b"x", "x")
     await state.sync(time.monotonic())
     health = state.health()
     assert (health.up, health.dropped) == (False, 1)
-    assert "1 records and 1 sums could not be written: WRONGTYPE" in (health.error or "")
-    redis_server.ask("DEL", "gw:spend:team-a", "gw:decisions:ids")
+    assert "1 records could not be written: WRONGTYPE" in (health.error or "")
+    redis_server.ask("DEL", "gw:decisions:ids")
     state.append(b"y", "y")
     await asyncio.sleep(1.0)
     await recovered(state)
     assert await patient.recent(9) == [b"y"]
-    assert (await patient.spend("team-a"), await patient.spend("team-b")) == ({}, {"gpt": 7})
 
 
 async def test_a_redis_that_forgets_everything_is_told_again_what_was_known(
