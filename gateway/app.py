@@ -27,6 +27,7 @@ from gateway.health.health import Health
 from gateway.health.probe import probe
 from gateway.pipeline import Pipeline, make_live
 from gateway.report import Report, gauges, of_budgets, report
+from gateway.spending import Spending
 from gateway.state.ending import end
 from gateway.state.ledger import Ledger
 from gateway.state.memory import Memory
@@ -96,6 +97,7 @@ class App:
         sinks += [StateSink(self._state), log]
         self._sinks = Sinks(sinks)
         self._watch_drops()
+        self.spending = Spending(self._state, wall)
         self.admission = Admission(world.admission, clock=clock)
         self.health = Health(self._state, world, clock())
         self._lag = LoopLag(self._lagged)

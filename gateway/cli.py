@@ -16,6 +16,7 @@ import msgspec
 
 from gateway import __version__
 from gateway.api.body import judge, tags_of
+from gateway.asking import Admin, address_of, csv_of_usage, table_of_usage
 from gateway.config.discover import Found, discover, simulated_world_parts
 from gateway.config.load import check, json_schema, load, wants_discovery
 from gateway.errors import ConfigError, GatewayError, NotFound
@@ -27,13 +28,17 @@ from gateway.policy.decide import decide
 from gateway.policy.explain import explain
 from gateway.story import Story
 from gateway.testing.wall import command as faults
-from gateway.types import Call, Snapshot, World
+from gateway.types import Call, Secret, Snapshot, World
+from gateway.usage.query import BY
+from gateway.usage.sums import DIMENSIONS
 from gateway.workers import MOST, supervise
 
 __all__ = ["main"]
 
 DEFAULT_CONFIG: Final = "config/gateway.yaml"
 OK, FAILED, WRONG = 0, 1, 2
+#: The variable with the admin token of a gateway that is named by its address.
+VARIABLE: Final = "SIGNALBOX_ADMIN_TOKEN"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "schema": _schema,
         "explain": _explain,
         "keys": _keys,
+        "usage": _usage,
         "bench": faults.run,
     }[command](arguments)
 
@@ -73,6 +79,16 @@ def _parser() -> argparse.ArgumentParser:
     keys = commands.add_parser("keys", help="make a virtual key")
     keys.add_argument("action", choices=["new"])
     keys.add_argument("id", help="its name in the configuration, as team-a")
+    usage = commands.add_parser("usage", parents=[config], help="say what was used, of a gateway that runs")
+    usage.add_argument("--by", default="team,model", metavar="NAME,…", help=f"of {', '.join(BY)}; default: team,model")
+    usage.add_argument("--from", dest="first", metavar="DAY", help="as 2026-11-01; default: the first of the month")
+    usage.add_argument("--to", dest="last", metavar="DAY", help="itself included; default: today")
+    for name in DIMENSIONS:
+        usage.add_argument(f"--{name}", action="append", default=[], metavar="NAME", help=f"only this {name}")
+    usage.add_argument("--csv", action="store_true", help="comma-separated values, with all columns")
+    usage.add_argument(
+        "--admin", metavar="URL", help=f"its admin listener, not the configuration's; token: ${VARIABLE}"
+    )
     bench = commands.add_parser("bench", help="judge a gateway")
     named = bench.add_subparsers(dest="suite", required=True, metavar="suite")
     faults.add_arguments(named.add_parser("faults", help="by what it makes of providers that fail in 31 ways"))
@@ -206,3 +222,28 @@ def _keys(arguments: argparse.Namespace) -> int:
     print(f"{key}\n\nGive this to the client now: it is not kept anywhere. Put this into the configuration:\n")
     print(f"keys:\n  - id: {arguments.id}\n    secret_hash: {digest}")
     return OK
+
+
+def _usage(arguments: argparse.Namespace) -> int:
+    given = [("by", arguments.by), ("from", arguments.first), ("to", arguments.last)]
+    given += [(name, value) for name in DIMENSIONS for value in getattr(arguments, name)]
+    asked = [(name, value) for name, value in given if value is not None]
+    try:
+        admin = _admin(arguments)
+        if arguments.csv:
+            for text in csv_of_usage(admin, asked):
+                sys.stdout.write(text)
+        else:
+            print("\n".join(table_of_usage(admin, asked)))
+    except (ConfigError, GatewayError, OSError) as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    return OK
+
+
+def _admin(arguments: argparse.Namespace) -> Admin:
+    if arguments.admin is not None:
+        token = os.environ.get(VARIABLE)
+        return Admin(arguments.admin, Secret(token) if token else None)
+    server = load(arguments.config, os.environ, _found(arguments.config)).server
+    return Admin(address_of(server), server.admin_token)

@@ -20,10 +20,10 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"intent", "policy", "reliability", "providers", "budgets", "data", "usage"}),
     frozenset({"cache", "config", "keys", "state", "telemetry", "upstream", "offline", "testing"}),
     frozenset({"health", "admission", "refusal", "dialects", "treasury", "alerts"}),
-    frozenset({"pipeline", "report"}),
+    frozenset({"pipeline", "report", "spending"}),
     frozenset({"api"}),
     frozenset({"app"}),
-    frozenset({"launch", "workers"}),
+    frozenset({"launch", "workers", "asking"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),
 )

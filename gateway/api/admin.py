@@ -15,9 +15,11 @@ from starlette.exceptions import HTTPException
 
 from gateway import __version__
 from gateway.api.public import Ready, add_health, refuse, refuse_plain
+from gateway.api.spending import add_spending
 from gateway.errors import GatewayError, NotFound, Unauthorized
 from gateway.policy.explain import explain
 from gateway.report import Report
+from gateway.spending import Spending
 from gateway.state.verbs import Health
 from gateway.telemetry.metrics import CONTENT_TYPE
 from gateway.types import Exchange, Secret
@@ -54,6 +56,11 @@ class Desk(Protocol):
 
     def state(self) -> Health:
         """How the shared state does."""
+        ...
+
+    @property
+    def spending(self) -> Spending:
+        """What was used, and what it cost."""
         ...
 
 
@@ -110,6 +117,7 @@ def make_admin(desk: Desk, ready: Ready, token: Secret | None) -> FastAPI:
         """Whether the shared state answers."""
         return _json(desk.state())
 
+    add_spending(app, desk.spending, guarded)
     return app
 
 

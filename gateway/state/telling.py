@@ -40,7 +40,7 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 class Told(Struct):
-    """How far one day is told: the ``number`` of the last turn, the last that was ``heard``, since when it is watched."""
+    """How far one day is told: ``number`` of the last turn, the last that was ``heard``, since when it is watched."""
 
     number: int = 0
     heard: int = 0
@@ -150,7 +150,7 @@ class Telling:
         seen: set[bytes] = set()
         cursor: int | None = None
         while cursor != 0:
-            cursor, fields = await client.hscan(name, cursor or 0, count=STEP)
+            cursor, fields = await cast(Any, client.hscan(name, cursor or 0, count=STEP))
             yield _rows({field: sums for field, sums in fields.items() if field not in seen})
             seen.update(fields)
 

@@ -19,7 +19,7 @@ __all__ = ["View"]
 
 
 class View:
-    """Coolings, leases, buckets, usage, what is remembered, as of the last sync and all that this replica said itself."""
+    """Coolings, leases, buckets, usage, what is remembered: as of the last sync and what this replica said itself."""
 
     def __init__(self) -> None:
         #: The id of this replica, which no other process has ever had.

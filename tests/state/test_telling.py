@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Any, Final, cast
 from urllib.parse import quote
 
 import pytest
@@ -86,7 +86,7 @@ async def test_what_redis_loses_a_moment_later_is_told_again(
         redis_server.ask("FLUSHALL")
     await state._link.client.delete(name)
     if lost == "the last turn":
-        await state._link.client.hset(name, mapping=before)
+        await state._link.client.hset(name, mapping=cast(Any, before))
     await other.sync(1.0)
     assert await micros(other) == ({"team-a": COST} if lost == "the last turn" else {})
     await state.sync(2.0)
@@ -107,7 +107,7 @@ async def test_a_turn_that_comes_after_a_later_one_changes_nothing(state: Redis)
         state.count(plain())
         state._telling.render(Pipe(), now)
     for args in (sent[1], sent[0]):
-        answer = await state._link.client.eval(*args)  # type: ignore[misc, arg-type]
+        answer = await state._link.client.eval(*args)  # type: ignore[arg-type]
     assert answer == [2, b""]
     (name,) = await state._link.client.keys("gw:usage:*:*")
     assert sorted(await state._link.client.hvals(name)) == [b"2", b"[2,0,2,2400,680,2048,0,128,10420,0,0,0,0]"]
