@@ -171,6 +171,8 @@ class App:
         for task in self._turns:
             await end(task)
         await self.alerts.stop()
+        if isinstance(self._state, Memory):
+            self._state.keep(self._clock())
         await self.treasury.stop()
         await self._state.aclose()
         for transport in self._transports.values():
@@ -344,7 +346,10 @@ def open_treasury(world: World, state: State, *, clock: Callable[[], float], wal
     """The budgets of this process, and their ledger where there is one."""
     chapter = Chapter(state.replica, wall)
     path = world.money.ledger if world.budgeted else None
-    ledger = Ledger(path, [chapter]) if path is not None else None
+    alone = state if isinstance(state, Memory) else None
+    ledger = Ledger(path, [chapter] if alone is None else [chapter, alone.tally]) if path is not None else None
+    if alone is not None:
+        alone.ledger = ledger
     return Treasury(state, world.money, clock=clock, wall=wall, chapter=chapter, ledger=ledger)
 
 

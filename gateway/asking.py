@@ -33,8 +33,7 @@ class Admin:
 
     def __init__(self, url: str, token: Secret | None) -> None:
         self.url = url.rstrip("/")
-        headers = {"authorization": f"Bearer {token.reveal()}"} if token is not None else {}
-        self._client = httpx2.Client(trust_env=False, timeout=PATIENCE_S, headers=headers)
+        self._headers = {"authorization": f"Bearer {token.reveal()}"} if token is not None else {}
 
     def __repr__(self) -> str:
         return f"the admin listener at {self.url}"
@@ -42,7 +41,7 @@ class Admin:
     def get(self, path: str) -> httpx2.Response:
         """Its answer. Raises GatewayError with what it said, or that nobody is there."""
         try:
-            answer = self._client.get(f"{self.url}{path}")
+            answer = httpx2.get(f"{self.url}{path}", headers=self._headers, timeout=PATIENCE_S, trust_env=False)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             hint = "Start it, or name its admin listener with --admin."
             raise Unavailable(f"No gateway answers at {self.url}: {error}. {hint}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import islice
 from math import inf
 from typing import Final
@@ -97,7 +97,7 @@ class Memory(View):
         self.remembered.turn(now)
         self.remembered.settle()
         if now - self._written_at >= WRITTEN_S:
-            self._write(now)
+            self.keep(now)
         self._refreshed_at = now
 
     def health(self) -> Health:
@@ -114,9 +114,8 @@ class Memory(View):
 
     async def aclose(self) -> None:
         """See State.aclose."""
-        self._write(self._refreshed_at)
 
-    def _write(self, now: float) -> None:
+    def keep(self, now: float) -> None:
         """Have the ledger keep what was used since the last time."""
         self._written_at = now
         for n, day in self.tally.days.items():

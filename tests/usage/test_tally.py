@@ -147,7 +147,7 @@ async def test_without_redis_the_ledger_keeps_what_was_used_and_a_line_for_what_
         await state.sync(now)
     assert len(path.read_bytes().splitlines()) == 3
     state.count(plain(user="user-0"))
-    await state.aclose()
+    state.keep(1.2)
     state.ledger.close()
     assert len(path.read_bytes().splitlines()) == 5
     again = Memory()
