@@ -97,7 +97,7 @@ class App:
         sinks += [StateSink(self._state), log]
         self._sinks = Sinks(sinks)
         self._watch_drops()
-        self.spending = Spending(self._state, wall)
+        self.spending = Spending(self._state, wall, lambda: self.world)
         self.admission = Admission(world.admission, clock=clock)
         self.health = Health(self._state, world, clock())
         self._lag = LoopLag(self._lagged)

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import hashlib
 import io
+from pathlib import Path
 
 import pytest
 
-from gateway import asking
+from gateway import asking, spending
 from gateway.asking import address_of
 from gateway.cli import main
+from gateway.config.load import load_text
 from gateway.money import usd
+from gateway.state.memory import Memory
 from gateway.types import Server
+from gateway.usage.sums import day_of, iso
 from tests.gateway import BODY, against
+from tests.redis_server import RedisServer, redis_server
+from tests.telemetry.exchanges import plain
+
+__all__ = ["redis_server"]
 
 CONFIG = "routes: [{name: r, policy: {pool: [a]}}]\n"
 
@@ -97,3 +106,82 @@ def test_the_address_of_a_listener_on_all_addresses_is_this_machine() -> None:
     hosts = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "10.0.0.1": "10.0.0.1", "fd00::1": "[fd00::1]"}
     for host, reached in hosts.items():
         assert address_of(Server(admin_host=host, admin_port=9)) == f"http://{reached}:9"
+
+
+BUDGETS = f"""
+teams:
+  support: {{budget: {{usd: 1, per: day}}, each_user: {{budget: {{usd: 0.5, per: month}}}}}}
+  idle: {{budget: {{usd: 2, per: total}}}}
+keys:
+  - {{id: team, team: support, secret_hash: {hashlib.sha256(b"gw_team_secret").hexdigest()}}}
+"""
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_budgets_are_told_with_what_is_spent_and_foreseen(
+    shared: bool, tmp_path: Path, redis_server: RedisServer
+) -> None:
+    where = f"state: {redis_server.url}\n" if shared else f"budgets: {{ledger: {tmp_path / 'ledger'}}}\n"
+    async with against(CONFIG + BUDGETS + where) as (gateway, _):
+        for _ in range(2):
+            served = await gateway.chat(BODY, authorization="Bearer gw_team_secret")
+            assert served.status_code == 200
+        cost = sum(record.cost or 0 for record in await gateway.settled(2))
+        budgets = {}
+        async with asyncio.timeout(5):
+            while budgets.get("team:support", {}).get("spent_micros") != cost:
+                answer = (await gateway.http.get(f"{gateway.admin}/admin/budgets")).json()
+                budgets = {budget["scope"]: budget for budget in answer["budgets"]}
+                await asyncio.sleep(0.05)
+        support = budgets["team:support"]
+        assert list(budgets)[:2] == ["team:idle", "team:support"]
+        assert support["spent_usd"] == usd(cost)
+        assert support["left_micros"] == 1_000_000 - cost - support["leased_micros"]
+        assert support["unaccounted_micros"] == 0
+        assert (support["begins_at"], support["ends_at"]) == (
+            f"{support['period']}T00:00:00Z",
+            f"{iso(day_of(support['period']) + 1)}T00:00:00Z",
+        )
+        assert support["forecast"]["by"] == "pace"
+        assert support["forecast"]["at_end_micros"] >= cost
+        assert budgets["team:idle"]["forecast"] == {
+            "at_end_micros": None,
+            "at_end_usd": None,
+            "used": None,
+            "runs_out_at": None,
+            "by": "pace",
+        }
+
+
+async def test_without_redis_a_restart_remembers_what_was_used(tmp_path: Path) -> None:
+    config = CONFIG + BUDGETS + f"budgets: {{ledger: {tmp_path / 'ledger'}}}\n"
+    costs = []
+    for _ in range(2):
+        async with against(config) as (gateway, _):
+            await gateway.chat(BODY, authorization="Bearer gw_team_secret")
+            costs += [record.cost or 0 for record in await gateway.settled(1)]
+            answer = (await gateway.http.get(f"{gateway.admin}/admin/usage?by=key")).json()
+    (row,) = answer["rows"]
+    assert (row["requests"], row["cost_micros"]) == (2, sum(costs))
+
+
+async def test_end_users_with_budgets_are_those_that_were_active_lately_the_dearest_first_in_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = load_text(
+        "providers: {sim: {kind: simulated}}\n"
+        "deployments: {a: {provider: sim, model: a, price: {input: 1, output: 2}}}\n" + BUDGETS,
+        {},
+    )
+    state, day = Memory(), day_of("2025-11-21")
+    for user, days_ago in (("ann", 0), ("ann", 28), ("bob", 3), ("bob", 2), ("cid", 1), ("old", 29), (None, 0)):
+        state.count(plain(team="support", user=user, at=(day - days_ago) * 86_400.0))
+    state.count(plain(team="idle", user="eve", at=day * 86_400.0))
+    monkeypatch.setattr(spending, "MOST_USERS", 2)
+    found = await spending.Spending(state, lambda: day * 86_400.0 + 60, lambda: world).budgets()
+    assert [(outlook.standing.scope.name, outlook.forecast.by) for outlook in found] == [
+        ("team:idle", "pace"),
+        ("team:support", "weekdays"),
+        ("user:team/support/ann", "weekdays"),
+        ("user:team/support/bob", "pace"),
+    ]
