@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,7 +128,7 @@ async def test_budgets_are_told_with_what_is_spent_and_foreseen(
             served = await gateway.chat(BODY, authorization="Bearer gw_team_secret")
             assert served.status_code == 200
         cost = sum(record.cost or 0 for record in await gateway.settled(2))
-        budgets = {}
+        budgets: dict[str, dict[str, Any]] = {}
         async with asyncio.timeout(5):
             while budgets.get("team:support", {}).get("spent_micros") != cost:
                 answer = (await gateway.http.get(f"{gateway.admin}/admin/budgets")).json()

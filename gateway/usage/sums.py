@@ -45,8 +45,19 @@ class Sums(Struct, array_like=True, gc=False):
 
     def add(self, more: Sums) -> None:
         """Take these in as well."""
-        for name in self.__struct_fields__:
-            setattr(self, name, getattr(self, name) + getattr(more, name))
+        self.requests += more.requests
+        self.failed += more.failed
+        self.attempts += more.attempts
+        self.input += more.input
+        self.output += more.output
+        self.cached_input += more.cached_input
+        self.cache_write += more.cache_write
+        self.reasoning += more.reasoning
+        self.cost += more.cost
+        self.unpriced += more.unpriced
+        self.compared += more.compared
+        self.baseline += more.baseline
+        self.saving += more.saving
 
 
 #: What one read brings: a day, and sums by what they are of; the same day and dims may come several times.

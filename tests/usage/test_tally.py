@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from gateway.state.ledger import Ledger
 from gateway.state.memory import Memory
@@ -153,3 +153,9 @@ async def test_without_redis_the_ledger_keeps_what_was_used_and_a_line_for_what_
     again = Memory()
     Ledger(str(path), [again.tally]).close()
     assert {n: day.rows for n, day in again.tally.days.items()} == {n: d.rows for n, d in state.tally.days.items()}
+
+
+def test_adding_sums_leaves_none_of_them_out() -> None:
+    one, more = Sums(*range(1, 14)), Sums(*range(100, 1400, 100))
+    one.add(more)
+    assert astuple(one) == tuple(101 * n for n in range(1, 14))
