@@ -98,12 +98,12 @@ class Book:
     # --- reservations -------------------------------------------------------------------------------------------
 
     def short_of(self, accounts: Sequence[Account], micros: int) -> list[Account]:
-        """The accounts that do not hold so much now."""
-        return [account for account in accounts if self._free(account) < micros]
+        """The accounts that do not hold so much now. All hold nothing, even when more than all is spent."""
+        return [account for account in accounts if self._free(account) < micros] if micros else []
 
     def hold(self, id: str, accounts: Sequence[Account], micros: int) -> Hold | None:
         """Reserve in all of these accounts; None, and nothing done, when one of them does not hold it."""
-        lacking = [account for account in accounts if account.free < micros]
+        lacking = [account for account in accounts if account.free < micros] if micros else ()
         if lacking and any(self._free(account) < micros for account in lacking):
             return None
         for account in lacking:

@@ -50,7 +50,8 @@ def unaffordable(candidate: Deployment, asked: Asked, funds: Funds | None, money
     most = bound(asked.call, asked.features, candidate)
     if most is None:
         return Reason("price_unknown") if money.unknown_price == "refuse" else None
-    return Reason("over_budget", (funds.least or funds.scope, most, funds.left)) if most > funds.left else None
+    lacking = most > max(0, funds.left)
+    return Reason("over_budget", (funds.least or funds.scope, most, funds.left)) if lacking else None
 
 
 def shifts(shift: Shift, funds: Funds, asked: Asked) -> bool:

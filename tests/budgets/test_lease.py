@@ -1,0 +1,202 @@
+"""Leases: what a request waits for, and what it is told when nobody answers. Time and store do as they are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+import pytest
+
+from gateway.budgets.account import Row
+from gateway.budgets.fleet import Ask, Turn
+from gateway.errors import Unavailable
+from gateway.testing.clock import HandWoundLoop
+from gateway.types import Money, Scope
+from tests.budgets.stage import TEAM, Store, account, on_hand_wound_time, treasury
+
+CLOSED = Money(on_state_loss="closed")
+GRACE = Money(grace=30)
+
+
+async def outcome(answer: Awaitable[bool]) -> bool | str | None:
+    """Whether there is a lease, or the code of what was said instead."""
+    try:
+        return await answer
+    except Unavailable as error:
+        return error.code if error.should_retry else "should not be asked again"
+
+
+def taken_by_others(store: Store, micros: int) -> None:
+    """Another replica has settled so much of the team's budget."""
+    row = Row(1, micros, micros)
+    store._fleet.turn(Turn("another", (Ask("team:support/2026-11", 1_000, 60, row, micros, micros),)))
+
+
+def told(store: Store) -> dict[str, Row]:
+    return store._fleet.rows("team:support/2026-11")
+
+
+# --- waiting ----------------------------------------------------------------------------------------------------------
+
+
+@on_hand_wound_time
+async def test_who_needs_a_lease_waits_50_ms_at_most(loop: HandWoundLoop) -> None:
+    store = Store()
+    store.mood = "silent"
+    money = treasury(store, CLOSED, clock=loop.clock)
+    waiting = loop.create_task(outcome(money.lease([account(money)], 10)))
+    await loop.turn(0.049)
+    assert not waiting.done()
+    await loop.turn(0.001)
+    assert waiting.result() == "budget_unavailable"
+
+
+@on_hand_wound_time
+async def test_one_turn_serves_all_that_wait_and_the_next_all_that_came_meanwhile(loop: HandWoundLoop) -> None:
+    store = Store()
+    store.mood = "silent"
+    money = treasury(store, clock=loop.clock)
+    first = [loop.create_task(money.lease([account(money)], 10)) for _ in range(20)]
+    await loop.turn(0.01)
+    second = [loop.create_task(money.lease([account(money)], 11)) for _ in range(20)]
+    await loop.turn(0.01)
+    assert len(store.turns) == 1
+    store.wake.set()
+    assert await asyncio.gather(*first, *second) == [True] * 40
+    assert (len(store.turns), money.awaited) == (2, 40)
+
+
+@on_hand_wound_time
+async def test_while_the_lease_lasts_nobody_is_asked(loop: HandWoundLoop) -> None:
+    store = Store()
+    money = treasury(store, clock=loop.clock)
+    team = account(money)
+    assert await money.lease([team], 10)
+    while team.free >= 10:
+        assert await money.lease([team], 10)
+        assert money.hold(f"a.{team.held}", [team], 10)
+    assert (team.held, len(store.turns), money.awaited) == (20, 1, 1)
+
+
+@on_hand_wound_time
+async def test_an_answer_that_comes_late_is_of_use_to_the_next(loop: HandWoundLoop) -> None:
+    store = Store()
+    store.mood = "silent"
+    money = treasury(store, CLOSED, clock=loop.clock)
+    waiting = loop.create_task(outcome(money.lease([account(money)], 10)))
+    await loop.turn(0.06)
+    assert (waiting.result(), money.error) == ("budget_unavailable", "no answer in time")
+    store.wake.set()
+    await loop.turn(0.01)
+    assert (money.error, await money.lease([account(money)], 10), len(store.turns)) == (None, True, 1)
+
+
+# --- when nobody knows ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mood", ["gone", "barred", "silent"])
+@pytest.mark.parametrize(("money", "said"), [(CLOSED, "budget_unavailable"), (GRACE, True)], ids=["closed", "grace"])
+def test_a_store_that_cannot_say_leaves_the_grace_and_nothing_else(mood: str, money: Money, said: object) -> None:
+    @on_hand_wound_time
+    async def story(loop: HandWoundLoop) -> None:
+        store = Store()
+        store.mood = mood  # type: ignore[assignment]
+        one = treasury(store, money, clock=loop.clock)
+        team = account(one)
+        waiting = loop.create_task(outcome(one.lease([team], 30)))
+        await loop.turn(0.05)
+        assert waiting.result() == said
+        assert one.hold("a.0", [team], 30) is (said is True)
+        again = loop.create_task(outcome(one.lease([team], 1)))
+        await loop.turn(0.05)
+        assert again.result() == "budget_unavailable"
+
+    story()
+
+
+@on_hand_wound_time
+async def test_grace_ends_when_the_store_answers_and_is_given_once(loop: HandWoundLoop) -> None:
+    store = Store()
+    money = treasury(store, GRACE, clock=loop.clock)
+    team = account(money)
+    taken_by_others(store, 1_000)
+    for mood, said in [("gone", True), ("answers", False), ("gone", "budget_unavailable")]:
+        store.mood = mood  # type: ignore[assignment]
+        await loop.turn(2.0)
+        if mood == "gone":
+            # What is known to be spent stays so.
+            team.others = 0
+        assert await outcome(money.lease([team], 20)) == said
+        if said is True:
+            assert money.hold("a.0", [team], 20)
+            money.settle("a.0", 20)
+    assert team.graced == 20
+
+
+@on_hand_wound_time
+async def test_what_is_known_to_be_spent_is_not_asked_again_for_a_second(loop: HandWoundLoop) -> None:
+    store = Store()
+    money = treasury(store, clock=loop.clock)
+    taken_by_others(store, 990)
+    said = []
+    for after in (0.0, 0.5, 0.5, 0.1):
+        await loop.turn(after)
+        said.append((await money.lease([account(money)], 20), len(store.turns)))
+    assert said == [(False, 1), (False, 1), (False, 1), (False, 2)]
+
+
+@on_hand_wound_time
+async def test_what_costs_nothing_needs_no_lease(loop: HandWoundLoop) -> None:
+    store = Store()
+    store.mood = "gone"
+    money = treasury(store, CLOSED, clock=loop.clock)
+    team = account(money)
+    team.allowance, team.settled = 10, 2_000
+    assert await money.lease([team], 0)
+    assert money.hold("a.0", [team], 0)
+    assert store.turns == []
+
+
+# --- giving back ------------------------------------------------------------------------------------------------------
+
+
+@on_hand_wound_time
+async def test_what_is_only_leased_ahead_goes_back_when_another_is_short(loop: HandWoundLoop) -> None:
+    store = Store()
+    money = treasury(store, clock=loop.clock)
+    team = account(money)
+    assert await money.lease([team], 10)
+    assert money.hold("a.0", [team], 10)
+    store.short = (team.name,)
+    running = loop.create_task(money.run())
+    await loop.turn(0.3)
+    assert (team.free, told(store)[store.replica].allowance) == (0, 10)
+    running.cancel()
+
+
+@on_hand_wound_time
+async def test_who_stops_gives_everything_back(loop: HandWoundLoop) -> None:
+    store = Store()
+    money = treasury(store, clock=loop.clock)
+    team = account(money)
+    assert await money.lease([team], 10)
+    assert money.hold("a.0", [team], 10)
+    money.settle("a.0", 3)
+    money.settle("a.0", 3)
+    await money.stop()
+    assert (told(store), money.book.again) == ({store.replica: Row(2, 3, 3)}, 1)
+
+
+@on_hand_wound_time
+async def test_who_stops_while_nobody_answers_stops_all_the_same(loop: HandWoundLoop) -> None:
+    store = Store()
+    money = treasury(store, clock=loop.clock)
+    assert await money.lease([account(money)], 10)
+    store.mood = "gone"
+    await money.stop()
+
+
+def test_who_has_no_budget_needs_no_purse() -> None:
+    money = treasury(Store())
+    assert money.purse("a", [Scope("key:a")]) is None
+    assert repr(money.purse("a", [Scope("key:a"), TEAM])) == "0 reservations in team:support/2026-11"
