@@ -116,7 +116,10 @@ class Treasury:
         self._clock, self._wall = clock, wall
         self._turning: asyncio.Task[bool] | None = None
         self._rendered = False
+        self.chapter.past.end()
         self._past = [turn for turn in self._turns_of_the_past(shared=state.health().kind != "memory") if turn.asks]
+        self._to_tell = list(self._past)
+        self._epoch = ""
         if ledger is not None:
             ledger.write("money", self.chapter.begin())
 
@@ -177,7 +180,7 @@ class Treasury:
         if self.book.hold(id, accounts, micros) is None:
             return False
         if self._ledger is not None and not self._write_hold(id, accounts, micros) and self._closed:
-            self.book.settle(id, 0)
+            self.settle(id, 0)
             raise Unavailable(f"The ledger takes nothing: {self._ledger.error}.", code="ledger_unavailable")
         return True
 
@@ -201,7 +204,8 @@ class Treasury:
         return self._ledger.write("money", ("hold", id, micros, *numbers))
 
     def _nobody_knows(self, short: Sequence[Account]) -> GatewayError:
-        why = "the shared state has just come back" if self.barred else f"the shared state did not answer: {self.error}"
+        # What the store said is the operator's: it may name machines.
+        why = "the shared state has just come back" if self.barred else "the shared state does not answer"
         said = f"Whether the budget of {short[0].scope} holds this request cannot be said now, for {why}."
         error = Unavailable(said, code="budget_unavailable", retry_after_s=RETRY_S)
         error.should_retry = True
@@ -249,9 +253,9 @@ class Treasury:
 
     async def _take(self) -> bool:
         try:
-            while self._past:
-                await self._state.accounts(self._past[-1])
-                self._past.pop()
+            while self._to_tell:
+                await self._state.accounts(self._to_tell[-1])
+                self._to_tell.pop()
         except Unavailable as error:
             self._lost(error.message)
             return False
@@ -266,6 +270,9 @@ class Treasury:
             self._lost(error.message)
             return False
         self.book.feed(turn, answer, self._clock())
+        if (answer.barred and not self.barred) or answer.epoch != self._epoch:
+            # A store that is new in charge may not know of earlier processes what the one before it did.
+            self._to_tell, self._epoch = list(self._past), answer.epoch
         self.error, self.barred = None, answer.barred
         self.book.grace = self.money.grace if answer.barred and not self._closed else 0
         return True

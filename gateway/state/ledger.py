@@ -7,6 +7,7 @@ the disk has it within a second. When the file has grown, it is written anew wit
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -38,7 +39,7 @@ class Chapter(Protocol):
         ...
 
     def whole(self) -> Iterable[Any]:
-        """All that is still needed of it, as lines that ``read`` takes."""
+        """All that is still needed of it, as lines that ``read`` takes: what is being written is part of it by then."""
         ...
 
 
@@ -92,7 +93,8 @@ class Ledger:
         self._size += written
         self._unsynced = True
         if written < len(data):
-            # What follows begins on a new line; a line that is there twice says nothing new.
+            # Only what is not there yet is written again, on a new line: a sum that is told twice counts twice.
+            del self._later[: max(0, data[:written].count(b"\n") - self._torn)]
             self._torn, self.error = True, "the disk is full: make room"
             return False
         self._later.clear()
@@ -123,6 +125,7 @@ class Ledger:
         """Write the file anew, with what the chapters still need. The old one stays until the new one is whole."""
         lines = [_encode((name, value)) for name, chapter in self._chapters.items() for value in chapter.whole()]
         beside = self._path.with_name(self._path.name + ".new")
+        fd = -1
         try:
             fd = os.open(beside, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -132,11 +135,15 @@ class Ledger:
             os.fsync(fd)
             os.replace(beside, self._path)
         except OSError as error:
+            if fd >= 0:
+                os.close(fd)
             self.error = f"it could not be written anew: {error.strerror or error}"
             self._compact = 2 * self._size
             return
         os.close(self._fd)
-        self._fd, self._size = fd, len(data)
+        # What was to come later is told by that, too.
+        self._later.clear()
+        self._fd, self._size, self._torn, self.error = fd, len(data), False, None
         self._compact = max(self._compact, 2 * len(data))
 
     def close(self) -> None:
@@ -150,6 +157,8 @@ class Ledger:
         fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(fd).st_ino != os.stat(self._path).st_ino:
+                raise BlockingIOError(errno.EAGAIN, "it was just written anew")
         except OSError:
             os.close(fd)
             raise
