@@ -231,6 +231,7 @@ class Treasury:
         with contextlib.suppress(Unavailable):
             if self._turning is not None:
                 await asyncio.wait({self._turning})
+            self._flush()
             for turn in self.book.leave(self._clock(), self._wall()):
                 await self._state.accounts(turn)
         if self._ledger is not None:
@@ -259,6 +260,7 @@ class Treasury:
         except Unavailable as error:
             self._lost(error.message)
             return False
+        self._flush()
         turn = self.book.render(self._clock(), self._wall())
         self._rendered = True
         if not turn.asks:
@@ -276,6 +278,11 @@ class Treasury:
         self.error, self.barred = None, answer.barred
         self.book.grace = self.money.grace if answer.barred and not self._closed else 0
         return True
+
+    def _flush(self) -> None:
+        """Before a turn: what it gives back, the fleet grants to others, so that no crash may undo it."""
+        if self._ledger is not None:
+            self._ledger.flush()
 
     def _lost(self, said: str) -> None:
         self.error = said
