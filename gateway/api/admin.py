@@ -117,7 +117,7 @@ def make_admin(desk: Desk, ready: Ready, token: Secret | None) -> FastAPI:
         """Whether the shared state answers."""
         return _json(desk.state())
 
-    add_spending(app, desk.spending, guarded)
+    add_spending(app, lambda: desk.spending, guarded)
     return app
 
 

@@ -5,7 +5,7 @@ Only on the admin listener: what a team spends is not for whoever holds one of i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -27,14 +27,14 @@ _DESCRIBED: Final[dict[str, Any]] = {
 }
 
 
-def add_spending(app: FastAPI, spending: Spending, guarded: Sequence[Any]) -> None:
+def add_spending(app: FastAPI, spending: Callable[[], Spending], guarded: Sequence[Any]) -> None:
     """Add the addresses to an application; ``guarded`` is what each of them depends on."""
 
     @app.get("/admin/usage", dependencies=guarded, openapi_extra=_DESCRIBED)
     async def usage(request: Request) -> Response:
         """What was used on some days, by organisation, team, key, user, model, route, feature or day."""
-        query = parse(request.query_params.multi_items(), spending.today)
-        answer = await spending.usage(query)
+        query = parse(request.query_params.multi_items(), spending().today)
+        answer = await spending().usage(query)
         if (query.format or _wanted(request)) == "csv":
             return _csv(as_csv(answer), query, answer.found, _next(request, answer.next_offset))
         return Response(msgspec.json.encode(as_json(answer)), media_type="application/json")
@@ -42,7 +42,7 @@ def add_spending(app: FastAPI, spending: Spending, guarded: Sequence[Any]) -> No
     @app.get("/admin/budgets", dependencies=guarded)
     async def budgets() -> Response:
         """Every budget in its running period: what is spent, leased and left, and when it will run out."""
-        found = [_told(outlook) for outlook in await spending.budgets()]
+        found = [_told(outlook) for outlook in await spending().budgets()]
         return Response(msgspec.json.encode({"budgets": found}), media_type="application/json")
 
 
