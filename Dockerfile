@@ -2,7 +2,8 @@
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
-# `clouds` adds the extras: what looks for logins at AWS, Google Cloud and Azure beyond the configuration.
+# `clouds` adds the extras: what looks for logins at AWS, Google Cloud and Azure beyond the configuration, and what
+# verifies tokens of an identity provider.
 ARG REQUIREMENTS=base
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src

@@ -5,7 +5,7 @@ Read next: reliability/failures.py, the table that says what each kind of provid
     GatewayError            a request ends with this status and envelope
     ├── BadRequest          400  the body or a parameter is wrong
     │   └── CannotSay            a member that the chosen provider has no words for, and that may not be dropped
-    ├── Unauthorized        401  no key, or a wrong one
+    ├── Unauthorized        401  no key or token, or a wrong one
     ├── Forbidden           403  the key may not do this
     ├── NotFound            404  no such model, or no such address
     ├── MethodNotAllowed    405
@@ -117,9 +117,15 @@ class CannotSay(BadRequest):
 
 
 class Unauthorized(GatewayError):
+    """``reason`` is for the operator's metrics: a client is told the same whatever is wrong with what it sent."""
+
     status = 401
     type = "authentication_error"
     code = "invalid_api_key"
+
+    def __init__(self, message: str, *, code: str | None = None, reason: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.reason = reason or self.code or "unauthorized"
 
 
 class Forbidden(GatewayError):

@@ -38,6 +38,7 @@ __all__ = [
     "Funds",
     "Hedge",
     "IntentRule",
+    "Issuer",
     "Journal",
     "Key",
     "Limits",
@@ -426,6 +427,32 @@ class Key(Struct, frozen=True, eq=False):
     enabled: bool = True
 
 
+class Issuer(Struct, frozen=True, eq=False):
+    """Whose tokens stand for a caller, and what their claims mean. A claim is named by the way to it.
+
+    A token is for us when ``iss`` is ``issuer`` and ``aud`` has one of ``audiences``; its key is one of those at
+    ``jwks``, an address or the path of a file (None: at the address that the issuer's own configuration names).
+    ``callers`` are what callers are by a value of the claim ``team``, ``default`` what they are without any; None is
+    nobody. ``user`` is the claim of the end user (None: a hash of the subject), ``tags`` those that become tags.
+    Each claim of ``require`` has one of these values; none is named where any will do.
+    """
+
+    name: str
+    issuer: str
+    audiences: frozenset[str]
+    algorithms: frozenset[str]
+    jwks: str | None = None
+    team: tuple[str, ...] | None = None
+    callers: Mapping[str, Caller] = {}
+    default: Caller | None = None
+    user: tuple[str, ...] | None = None
+    tags: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    require: tuple[tuple[tuple[str, ...], frozenset[str]], ...] = ()
+    leeway_s: float = 30.0
+    max_age_s: float | None = None
+    allow_private: bool = False
+
+
 class IntentRule(Struct, frozen=True):
     """An intent that the operator names: any of these words, or any of these RE2 patterns, in the last user turn."""
 
@@ -505,7 +532,7 @@ class World(Struct, frozen=True, eq=False):
 
     ``version`` is a hash of what was configured. ``auth`` False means that anybody may ask. ``aliases`` maps names
     that clients use to the names of deployments, routes or ``auto``. ``keys`` finds a key by any of its secret
-    hashes. ``state`` is a Redis address, or None.
+    hashes. ``issuers`` are those whose tokens count as keys do. ``state`` is a Redis address, or None.
     """
 
     version: str
@@ -513,6 +540,7 @@ class World(Struct, frozen=True, eq=False):
     routes: tuple[Route, ...]
     aliases: Mapping[str, str] = {}
     keys: Mapping[str, Key] = {}
+    issuers: tuple[Issuer, ...] = ()
     auth: bool = False
     intents: tuple[IntentRule, ...] = ()
     server: Server = Server()
@@ -537,10 +565,11 @@ class World(Struct, frozen=True, eq=False):
 
 
 class Caller(Struct, frozen=True):
-    """Who asks: a virtual key, or ``anonymous`` where the configuration asks for none.
+    """Who asks: a virtual key, a token's subject, or ``anonymous`` where the configuration asks for none.
 
     ``scopes`` are all that it is reckoned with, from the widest to its own, and ``each_user`` those of its end users.
-    It may be used until ``expires_at`` (Unix time), from ``networks``. None is no restriction.
+    It may be used until ``expires_at`` (Unix time), from ``networks``. None is no restriction. ``user`` is the end user
+    whom it is for, whatever its requests say.
     """
 
     id: str
@@ -555,6 +584,7 @@ class Caller(Struct, frozen=True):
     expires_at: float | None = None
     scopes: tuple[Scope, ...] = ()
     each_user: tuple[Scope, ...] = ()
+    user: str | None = None
 
 
 class Native(Struct, frozen=True, eq=False):

@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"story"}),
     frozenset({"intent", "policy", "reliability", "providers", "budgets", "data", "usage"}),
     frozenset({"cache", "config", "keys", "state", "telemetry", "upstream", "offline", "testing"}),
-    frozenset({"health", "admission", "refusal", "dialects", "treasury", "alerts"}),
+    frozenset({"health", "admission", "refusal", "dialects", "identity", "treasury", "alerts"}),
     frozenset({"pipeline", "report", "spending"}),
     frozenset({"api"}),
     frozenset({"app"}),

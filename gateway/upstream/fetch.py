@@ -27,7 +27,7 @@ from gateway.providers.links import Link, inlined, links
 from gateway.types import Call, Fetch
 from gateway.upstream.public import addresses_of, is_public
 
-__all__ = ["Fetcher", "Resolve"]
+__all__ = ["TRIES", "Fetcher", "Resolve", "host_of", "sent"]
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
@@ -116,21 +116,11 @@ class Fetcher:
         addresses = await self._resolve(host, port)
         if not self._rules.allow_private and not all(is_public(address) for address in addresses):
             raise Refused(NOT_PUBLIC)
-        response = await self._sent(client, url, addresses[:TRIES])
+        response = await sent(client, url, addresses[:TRIES])
         try:
             yield response
         finally:
             await response.aclose()
-
-    async def _sent(self, client: httpx2.AsyncClient, url: httpx2.URL, addresses: list[str]) -> httpx2.Response:
-        headers = {**HEADERS, "host": url.netloc.decode("ascii")}
-        *others, last = addresses
-        for address in others:
-            try:
-                return await client.send(pinned(url, address, headers), stream=True)
-            except httpx2.ConnectError:
-                continue
-        return await client.send(pinned(url, last, headers), stream=True)
 
     def _judge(self, url: httpx2.URL) -> None:
         """May this be asked for at all? Raises Refused."""
@@ -190,6 +180,18 @@ class Room:
 
 class Refused(Exception):
     """Why an address is not fetched, for the client to read."""
+
+
+async def sent(client: httpx2.AsyncClient, url: httpx2.URL, addresses: list[str]) -> httpx2.Response:
+    """The answer, not read yet, of the first of these addresses that can be connected to."""
+    headers = {**HEADERS, "host": url.netloc.decode("ascii")}
+    *others, last = addresses
+    for address in others:
+        try:
+            return await client.send(pinned(url, address, headers), stream=True)
+        except httpx2.ConnectError:
+            continue
+    return await client.send(pinned(url, last, headers), stream=True)
 
 
 def pinned(url: httpx2.URL, address: str, headers: dict[str, str]) -> httpx2.Request:
