@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-from gateway.config.callers import key_of, micros, teams_of
+from gateway.config.callers import issuer_of, key_of, micros, teams_of
 from gateway.config.draft import Draft
 from gateway.config.schema import Config, FetchEntry, PolicyEntry, RouteEntry, ServerEntry, WhenEntry
 from gateway.types import (
@@ -51,7 +51,8 @@ def build(draft: Draft, source: str) -> World:
             for key in [key_of(entry, teams)]
             for secret_hash in entry.secret_hash
         },
-        auth=bool(config.keys) if config.auth is None else config.auth,
+        issuers=tuple(issuer_of(entry, teams) for entry in config.identity),
+        auth=bool(config.keys or config.identity) if config.auth is None else config.auth,
         intents=tuple(IntentRule(label, entry.keywords, entry.patterns) for label, entry in config.intents.items()),
         server=_server(config.server),
         admission=Admission(

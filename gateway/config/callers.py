@@ -1,13 +1,27 @@
-"""Who may ask, and what they are reckoned with: organisations, teams, keys. Read next: ../types.py, Scope."""
+"""Who may ask, and what they are reckoned with: organisations, teams, keys, issuers. Read next: ../types.py, Scope."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
-from gateway.config.schema import BudgetEntry, Config, KeyEntry, ScopeEntry, ScopeLimitsEntry
-from gateway.types import Budget, Caller, Key, Limits, Scope, Team
+from msgspec.structs import replace
 
-__all__ = ["key_of", "micros", "teams_of"]
+from gateway.config.schema import (
+    BudgetEntry,
+    CallerEntry,
+    Config,
+    IssuerEntry,
+    KeyEntry,
+    ScopeEntry,
+    ScopeLimitsEntry,
+)
+from gateway.types import Budget, Caller, Issuer, Key, Limits, Scope, Team
+
+__all__ = ["TOKENS", "claim_of", "issuer_of", "key_of", "micros", "teams_of"]
+
+#: What the ids of callers with a token begin with, before the name of the issuer: no key's id does.
+TOKENS: Final = "jwt:"
 
 
 def teams_of(config: Config) -> dict[str, Team]:
@@ -32,23 +46,56 @@ def teams_of(config: Config) -> dict[str, Team]:
 def key_of(entry: KeyEntry, teams: Mapping[str, Team]) -> Key:
     """The key of an entry. One of a team that there is not is nobody's: whoever checks names has said so."""
     team = teams.get(entry.team) if entry.team is not None else None
-    own = (_scope(f"key:{entry.id}", entry),) if _tells(entry) else ()
-    each = _scope(f"user:key/{entry.id}/", entry.each_user) if entry.each_user is not None else None
-    caller = Caller(
-        id=entry.id,
+    caller = replace(_caller(entry.id, entry, team), team=entry.team, expires_at=entry.expires)
+    return Key(caller, tuple(value.lower() for value in entry.secret_hash), entry.enabled)
+
+
+def issuer_of(entry: IssuerEntry, teams: Mapping[str, Team]) -> Issuer:
+    """The issuer of an entry. What a caller of each team may do is known; only the claims are to come."""
+    id = f"{TOKENS}{entry.name}"
+    callers = {name: _caller(id, entry, team) for name, team in teams.items()}
+    named = {value: callers[name] for value, name in entry.teams.items() if name in callers}
+    return Issuer(
+        name=entry.name,
+        issuer=entry.issuer,
+        audiences=frozenset(entry.audience),
+        algorithms=frozenset(entry.algorithms),
+        jwks=entry.jwks,
+        team=claim_of(entry.team) if entry.team is not None else None,
+        callers=named if entry.teams else callers,
+        default=callers.get(entry.default_team) if entry.default_team is not None else None,
+        user=claim_of(entry.user) if entry.user is not None else None,
+        tags=tuple((tag, claim_of(claim)) for tag, claim in entry.claim_tags.items()),
+        require=tuple(
+            (claim_of(claim), frozenset(() if "*" in values else values)) for claim, values in entry.require.items()
+        ),
+        leeway_s=entry.leeway,
+        max_age_s=entry.max_age,
+        allow_private=entry.allow_private,
+    )
+
+
+def claim_of(text: str) -> tuple[str, ...]:
+    """The way to a claim. Claims that are named by an address have dots that lead nowhere."""
+    return (text,) if "/" in text else tuple(text.split("."))
+
+
+def _caller(id: str, entry: CallerEntry, team: Team | None) -> Caller:
+    own = (_scope(f"key:{id}", entry),) if _tells(entry) else ()
+    each = _scope(f"user:key/{id}/", entry.each_user) if entry.each_user is not None else None
+    return Caller(
+        id=id,
         routes=_set(entry.routes),
         models=_set(entry.models),
         tags={**(team.tags if team is not None else {}), **entry.tags},
         organisation=team.organisation if team is not None else None,
-        team=entry.team,
+        team=team.name if team is not None else None,
         operations=_set(entry.operations),
         priority=entry.priority,
         networks=entry.networks,
-        expires_at=entry.expires,
         scopes=(team.scopes if team is not None else ()) + own,
         each_user=tuple(one for one in (team.each_user if team is not None else None, each) if one is not None),
     )
-    return Key(caller, tuple(value.lower() for value in entry.secret_hash), entry.enabled)
 
 
 def micros(usd: float) -> int:

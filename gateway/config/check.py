@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from gateway.config.checks import logins, prices, reach, references, safety, sense
+from gateway.config.checks import identity, logins, prices, reach, references, safety, sense
 from gateway.config.draft import Draft
 from gateway.config.finding import Finding
 
@@ -22,7 +22,14 @@ CHECKS: Final[tuple[Callable[[Draft], Iterator[Finding]], ...]] = (
     references.names,
     references.aliases,
     references.keys,
+    references.issuers,
     references.teams,
+    identity.keys,
+    identity.installed,
+    identity.names,
+    identity.teams,
+    identity.claims,
+    identity.addresses,
     sense.networks,
     logins.one_way_in,
     logins.places,

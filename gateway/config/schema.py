@@ -24,6 +24,7 @@ __all__ = [
     "BreakerEntry",
     "BudgetEntry",
     "BudgetsEntry",
+    "CallerEntry",
     "Capability",
     "Config",
     "DegradeEntry",
@@ -33,6 +34,7 @@ __all__ = [
     "GoogleEntry",
     "HedgeEntry",
     "IntentEntry",
+    "IssuerEntry",
     "JournalEntry",
     "KeyEntry",
     "LimitsEntry",
@@ -589,7 +591,27 @@ class TeamEntry(ScopeEntry):
     tags: dict[Text, Text] = Field(default={}, description="Tags put on each of its requests.")
 
 
-class KeyEntry(ScopeEntry):
+class CallerEntry(ScopeEntry):
+    """What somebody may do, and what is put on the requests."""
+
+    routes: Names | None = Field(default=None, description="Routes that may be used; by default all.")
+    models: Names | None = Field(default=None, description="Deployments that may be used; by default all.")
+    tags: dict[Text, Text] = Field(default={}, description="Tags put on each request.")
+    operations: Annotated[tuple[Operation, ...], BeforeValidator(_listed)] | None = Field(
+        default=None, description="What it may be used for; by default everything."
+    )
+    priority: Literal["interactive", "batch"] | None = Field(
+        default=None, description="How urgent its requests are, whatever they say; by default as they say."
+    )
+    networks: Names | None = Field(
+        default=None, description="Networks it may be used from, as 10.0.0.0/8; by default any."
+    )
+    each_user: ScopeEntry | None = Field(
+        default=None, description="What each of its end users has, as clients name them in `user`."
+    )
+
+
+class KeyEntry(CallerEntry):
     """A virtual key that clients present. Only its hash is kept."""
 
     id: Name = Field(description="Its name in logs and metrics.")
@@ -600,23 +622,58 @@ class KeyEntry(ScopeEntry):
         Field(min_length=1, max_length=2),
         _or_list({"type": "string", "pattern": r"^([0-9a-fA-F]{64}|\$\{.*\})$"}),
     ] = Field(description="SHA-256 of the whole key in hexadecimal; two while it is being changed.")
-    routes: Names | None = Field(default=None, description="Routes it may use; by default all.")
-    models: Names | None = Field(default=None, description="Deployments it may use; by default all.")
-    tags: dict[Text, Text] = Field(default={}, description="Tags put on each of its requests.")
     enabled: Switch = Field(default=True, description="`off` turns it away at once.")
     team: Name | None = Field(default=None, description="The team that it belongs to.")
-    operations: Annotated[tuple[Operation, ...], BeforeValidator(_listed)] | None = Field(
-        default=None, description="What it may be used for; by default everything."
-    )
-    priority: Literal["interactive", "batch"] | None = Field(
-        default=None, description="How urgent its requests are, whatever they say; by default as they say."
-    )
-    networks: Names | None = Field(
-        default=None, description="Networks it may be used from, as 10.0.0.0/8; by default any."
-    )
     expires: Moment | None = Field(default=None, description="When it ends, as 2027-01-31 or 2027-01-31T12:00:00Z.")
-    each_user: ScopeEntry | None = Field(
-        default=None, description="What each of its end users has, as clients name them in `user`."
+
+
+#: Signatures that only the issuer can make. With a shared secret (HS256 and its like) we could make tokens ourselves,
+#: and whoever knows a public key could if it were taken for one.
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+
+class IssuerEntry(CallerEntry):
+    """Whose tokens (JWT, as of OIDC) are taken like keys, and what their claims mean.
+
+    A claim inside another is written with dots, as `realm_access.roles`; a name with a `/` in it is one claim. It needs
+    `pip install 'signalbox-gateway[jwt]'`.
+    """
+
+    name: Name = Field(description="Its name in logs, metrics and records: callers are `jwt:<name>:<hash of sub>`.")
+    issuer: Text = Field(description="What `iss` says, to the letter.")
+    audience: OneOrMore = Field(description="What `aud` has to hold: one of these.")
+    jwks: Text | None = Field(
+        default=None,
+        description="Where its public keys are: an https address, or the path of a file; by default the address that "
+        "`<issuer>/.well-known/openid-configuration` names.",
+    )
+    algorithms: Annotated[tuple[Algorithm, ...], BeforeValidator(_listed), Field(min_length=1)] = Field(
+        default=("RS256", "ES256"), description="Signatures that are taken."
+    )
+    team: Text | None = Field(
+        default=None, description="The claim that names the team; of a list the first that is one counts."
+    )
+    teams: dict[Text, Name] = Field(
+        default={}, description="Which value of it is which team; by default the one of that name."
+    )
+    default_team: Name | None = Field(
+        default=None, description="The team of everybody else; by default they are turned away."
+    )
+    user: Text | None = Field(
+        default=None,
+        description="The claim that names the end user in records and budgets, as `sub` or `email`; by default a hash "
+        "of `sub`.",
+    )
+    claim_tags: dict[Text, Text] = Field(
+        default={}, description="Tags put on each request, each with the claim whose value it has."
+    )
+    require: dict[Text, OneOrMore] = Field(
+        default={}, description="Claims that a token must have, each with one of these values; `'*'` is any."
+    )
+    leeway: Duration = Field(default=30.0, le=300, description="How far clocks may differ.")
+    max_age: Duration | None = Field(default=None, gt=0, description="How long ago a token may be issued at most.")
+    allow_private: Switch = Field(
+        default=False, description="Whether its addresses may be private ones or this machine, and plain http."
     )
 
 
@@ -784,8 +841,12 @@ class Config(Entry):
     budgets: Annotated[BudgetsEntry, BeforeValidator(_mapped)] = Field(
         default=BudgetsEntry(), description="What all budgets have in common."
     )
+    identity: Annotated[tuple[IssuerEntry, ...], BeforeValidator(_listed)] = Field(
+        default=(), description="Whose tokens clients may present in place of a key."
+    )
     auth: Switch | None = Field(
-        default=None, description="Whether clients must present a key; by default when there are any in `keys`."
+        default=None,
+        description="Whether clients must present a key or token; by default when there are any `keys` or `identity`.",
     )
     intents: dict[Name, Annotated[IntentEntry, BeforeValidator(_mapped)]] = Field(
         default={}, description="Intents of your own, beside the built-in ones."

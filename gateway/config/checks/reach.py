@@ -59,9 +59,10 @@ def served(draft: Draft) -> Iterator[Finding]:
         hint = "set a provider's key, as OPENAI_API_KEY, or name deployments"
         message = "nothing was discovered, and no deployment is configured" if config.discover else "no deployment"
         yield Finding(("discover",) if config.discover else (), f"there is nothing to serve with: {message}", hint)
-    if not config.keys or config.auth is False or any(k.enabled and k.routes is None for k in config.keys):
+    callers = [*(key for key in config.keys if key.enabled), *config.identity]
+    if not (config.keys or config.identity) or config.auth is False or any(one.routes is None for one in callers):
         return
-    allowed = {name for key in config.keys if key.enabled for name in key.routes or ()}
+    allowed = {name for one in callers for name in one.routes or ()}
     for index, route in enumerate(config.routes):
         if route.name not in allowed:
             hint = "add it to the `routes` of a key"

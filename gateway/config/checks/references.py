@@ -10,12 +10,13 @@ from gateway.config.draft import Draft, uses_usual_key
 from gateway.config.finding import Finding, Path, closest
 from gateway.config.kinds import Kind, kind_of
 from gateway.config.kinds import kinds as known_kinds
+from gateway.config.schema import CallerEntry
 from gateway.intent.classify import STRUCTURAL
 from gateway.policy.decide import DIRECT
 from gateway.policy.match import AUTO
 from gateway.policy.strategies import Weighted
 
-__all__ = ["aliases", "intents", "keys", "kinds", "names", "pools", "providers", "teams"]
+__all__ = ["aliases", "intents", "issuers", "keys", "kinds", "names", "pools", "providers", "teams"]
 
 #: Intents that every request may be found to have.
 BUILT_IN: Final = frozenset(label for label, _ in STRUCTURAL) | {"chat"}
@@ -152,7 +153,6 @@ def aliases(draft: Draft) -> Iterator[Finding]:
 def keys(draft: Draft) -> Iterator[Finding]:
     """Every key has an id and hashes of its own, and whatever it may use is there; routes name keys that are there."""
     config = draft.config
-    routes = {route.name for route in config.routes} or {"default"}
     seen: dict[str, str] = {}
     for index, entry in enumerate(config.keys):
         path: Path = ("keys", index)
@@ -160,11 +160,7 @@ def keys(draft: Draft) -> Iterator[Finding]:
             if word in seen:
                 yield Finding((*path, what), f"key {entry.id!r} has the {what} of another", "give it its own")
             seen[word] = what
-        for place, name in enumerate(entry.models or ()):
-            yield from _deployment(draft, (*path, "models", place), name)
-        for place, name in enumerate(entry.routes or ()):
-            if name not in routes:
-                yield Finding((*path, "routes", place), f"there is no route {name!r}", closest(name, routes))
+        yield from _allowed(draft, path, entry)
         if entry.team is not None and entry.team not in config.teams:
             yield Finding((*path, "team"), f"there is no team {entry.team!r}", closest(entry.team, config.teams))
     ids = {entry.id for entry in config.keys}
@@ -172,6 +168,21 @@ def keys(draft: Draft) -> Iterator[Finding]:
         for place, name in enumerate(route.when.key or ()):
             if name not in ids:
                 yield Finding(("routes", index, "when", "key", place), f"there is no key {name!r}", closest(name, ids))
+
+
+def issuers(draft: Draft) -> Iterator[Finding]:
+    """Whatever those with a token may use is there."""
+    for index, entry in enumerate(draft.config.identity):
+        yield from _allowed(draft, ("identity", index), entry)
+
+
+def _allowed(draft: Draft, path: Path, entry: CallerEntry) -> Iterator[Finding]:
+    routes = {route.name for route in draft.config.routes} or {"default"}
+    for place, name in enumerate(entry.models or ()):
+        yield from _deployment(draft, (*path, "models", place), name)
+    for place, name in enumerate(entry.routes or ()):
+        if name not in routes:
+            yield Finding((*path, "routes", place), f"there is no route {name!r}", closest(name, routes))
 
 
 def teams(draft: Draft) -> Iterator[Finding]:

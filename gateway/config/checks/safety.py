@@ -12,7 +12,7 @@ from gateway.config.finding import Finding, Path
 from gateway.config.logins import is_document
 from gateway.config.schema import LoginEntry
 
-__all__ = ["base_urls", "fetched", "headers", "listeners", "plain_secrets"]
+__all__ = ["base_urls", "fetched", "headers", "listeners", "no_address", "plain_secrets"]
 
 _SECRET_HEADERS: Final = frozenset({"authorization", "api-key", "x-api-key", "proxy-authorization", "cookie"})
 _OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection"})
@@ -25,7 +25,7 @@ def base_urls(draft: Draft) -> Iterator[Finding]:
         if url is None:
             continue
         path: Path = ("providers", name, "base_url" if entry.base_url is not None else "endpoint")
-        if (wrong := _not_an_address(url)) is not None:
+        if (wrong := no_address(url)) is not None:
             yield Finding(path, f"the address of provider {name!r} {wrong}", "write it as https://host/path")
             continue
         where = privacy(url)
@@ -40,7 +40,8 @@ def base_urls(draft: Draft) -> Iterator[Finding]:
             yield Finding(path, message, "write https://", "warning")
 
 
-def _not_an_address(url: str) -> str | None:
+def no_address(url: str, *, query: bool = False) -> str | None:
+    """What is wrong with an address that is to be asked; None when nothing is. ``query``: it may have one."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -50,7 +51,7 @@ def _not_an_address(url: str) -> str | None:
         return "must begin with https:// or http:// and a host"
     if parts.username is not None or parts.password is not None:
         return "holds a user name or password, which belong into api_key"
-    if parts.query or parts.fragment or port == 0 or not url.isprintable() or " " in url:
+    if (parts.query and not query) or parts.fragment or port == 0 or not url.isprintable() or " " in url:
         return "must be a host and a path, no more"
     return None
 
@@ -58,11 +59,12 @@ def _not_an_address(url: str) -> str | None:
 def listeners(draft: Draft) -> Iterator[Finding]:
     """Who can reach the gateway from elsewhere needs a key, or the operator has said that it is open."""
     config = draft.config
-    if config.auth and not config.keys:
+    somebody = config.keys or config.identity
+    if config.auth and not somebody:
         yield Finding(
             ("auth",), "auth is on, but there are no keys: nobody can ask", "add `keys:`, or write `auth: off`"
         )
-    if not is_loopback(config.server.host) and config.auth is None and not config.keys:
+    if not is_loopback(config.server.host) and config.auth is None and not somebody:
         message = f"the gateway listens on {config.server.host} and asks nobody for a key"
         yield Finding(("server", "host"), message, "add `keys:`, or write `auth: off` if it is to be open")
     if not is_loopback(config.server.admin_host) and config.server.admin_token is None:

@@ -94,10 +94,12 @@ def state(draft: Draft) -> Iterator[Finding]:
 
 
 def networks(draft: Draft) -> Iterator[Finding]:
-    """Every network that a key may be used from is one."""
-    for index, entry in enumerate(draft.config.keys):
-        for place, network in enumerate(entry.networks or ()):
-            try:
-                ip_network(network)
-            except ValueError as error:
-                yield Finding(("keys", index, "networks", place), f"this is no network: {error}", "write 10.0.0.0/8")
+    """Every network that a key or token may be used from is one."""
+    for name, entries in (("keys", draft.config.keys), ("identity", draft.config.identity)):
+        for index, entry in enumerate(entries):
+            for place, network in enumerate(entry.networks or ()):
+                try:
+                    ip_network(network)
+                except ValueError as error:
+                    path = (name, index, "networks", place)
+                    yield Finding(path, f"this is no network: {error}", "write 10.0.0.0/8")
