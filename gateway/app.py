@@ -25,6 +25,7 @@ from gateway.api.serve import Listener
 from gateway.errors import ConfigError, Problem
 from gateway.health.health import Health
 from gateway.health.probe import probe
+from gateway.identity.make import Keyrings
 from gateway.pipeline import Pipeline, make_live
 from gateway.report import Report, gauges, of_budgets, report
 from gateway.spending import Spending
@@ -80,10 +81,11 @@ class App:
         self._probes: set[asyncio.Task[None]] = set()
         self._listeners: list[Listener] = []
 
-        # Transports keep their connections over reloads, and logins their tokens, so they outlive any World.
+        # Transports keep connections over reloads, logins their tokens, issuers their keys: they outlive any World.
         self._transports = transports or {"http1": Http1(), "httpx2": OverHttpx2(), "simulated": Simulated()}
         self._credentials = Credentials(wall)
-        self._live = make_live(world, self._transports, self._credentials)
+        self._keyrings = Keyrings(clock, log.say)
+        self._live = make_live(world, self._transports, self._credentials, self._keyrings.tokens(world.issuers))
         self._state: State = Redis(world.state.reveal()) if world.state is not None else Memory()
 
         # Sinks, in this order: what answers questions, what survives a crash, what the fleet shares, what people read.
@@ -174,6 +176,7 @@ class App:
         if isinstance(self._state, Memory):
             self._state.keep(self._clock())
         await self.treasury.stop()
+        await self._keyrings.aclose()
         await self._state.aclose()
         for transport in self._transports.values():
             await transport.aclose()
@@ -217,6 +220,7 @@ class App:
     async def _sync(self) -> None:
         while True:
             await self._state.sync(self._clock())
+            self._keyrings.tick()
             try:
                 self._look_after(self._clock())
             except Exception as error:  # noqa: BLE001 - a defect there must not end the probes of all other deployments
@@ -257,7 +261,8 @@ class App:
     def swap(self, world: World) -> None:
         """Put another World in place. Requests in flight keep theirs; what is read once at start stays as it was."""
         self.world = world
-        self.pipeline.live = make_live(world, self._transports, self._credentials)
+        tokens = self._keyrings.tokens(world.issuers)
+        self.pipeline.live = make_live(world, self._transports, self._credentials, tokens)
         self.health.know(world, self._clock())
         self.admission.rules = world.admission
         self.treasury.money = self.alerts.money = world.money
@@ -305,6 +310,7 @@ class App:
         """All metrics. What health and admission know is read here, for only this loop may touch it."""
         self.metrics.tell(gauges(self.health, self.admission, self._clock()))
         self.metrics.tell(of_budgets(self.treasury))
+        self.metrics.tell(self._keyrings.gauges())
         state = self._state.health()
         kept = {"remembered": state.remembered, "recalled": state.recalled, "lost": state.forgotten}
         self.metrics.tell({"gateway_kept_total": {(what,): n for what, n in kept.items()}})

@@ -21,6 +21,8 @@ from gateway.cache.kept import Store, keep, restore
 from gateway.cache.stale import Stale, key_of
 from gateway.errors import Failure, Forbidden, GatewayError, NotFound, Unauthorized
 from gateway.health.health import Health
+from gateway.identity.token import is_token
+from gateway.identity.tokens import Tokens
 from gateway.intent import features
 from gateway.intent.classify import Classifier
 from gateway.keys import identify
@@ -46,7 +48,7 @@ class Live(Struct, frozen=True, eq=False):
     """A World made ready to serve. Requests in flight keep theirs when another takes its place.
 
     ``foreign``: a provider in it speaks another protocol than the canonical one. ``references`` are what the savings of
-    each route are reckoned against.
+    each route are reckoned against. ``tokens``: those that count as keys do, None where only keys count.
     """
 
     world: World
@@ -55,15 +57,21 @@ class Live(Struct, frozen=True, eq=False):
     classifier: Classifier
     foreign: bool
     references: Mapping[str, Deployment | None] = {}
+    tokens: Tokens | None = None
 
 
-def make_live(world: World, transports: Mapping[str, Transport], credentials: Credentials | None = None) -> Live:
+def make_live(
+    world: World,
+    transports: Mapping[str, Transport],
+    credentials: Credentials | None = None,
+    tokens: Tokens | None = None,
+) -> Live:
     """Everything that is built once for a World rather than for a request."""
     policies = {route.name: route.policy for route in world.routes}
     targets = make_ready(world, transports, credentials)
     foreign = any(target.protocol.dialect != "openai" for target in targets.values())
     references = {name: reference_of(policy, world.deployments) for name, policy in policies.items()}
-    return Live(world, targets, policies, Classifier(world.intents), foreign, references)
+    return Live(world, targets, policies, Classifier(world.intents), foreign, references, tokens)
 
 
 class Conversation(Protocol):
@@ -76,7 +84,7 @@ class Conversation(Protocol):
 
     @property
     def credential(self) -> str | None:
-        """The key that came with the request, as it came."""
+        """The key or token that came with the request, as it came."""
         ...
 
     @property
@@ -171,7 +179,7 @@ class Pipeline:
             if not self.admission.enter(conversation.priority):
                 await self.admission.wait(conversation.priority, conversation.patience_at)
             entered = True
-            story.caller = identify(conversation.credential, live.world)
+            story.caller = await self.who(conversation.credential, live)
             story.call = call = _tagged(await conversation.read(live.world), story.caller)
             admit(call, story.caller, live.world)
             asked = gather(call, story.caller, live.classifier)
@@ -182,7 +190,7 @@ class Pipeline:
         except GatewayError as error:
             story.error, story.status = error, error.status
             if isinstance(error, Unauthorized):
-                self._refused(error.code or "unauthorized")
+                self._refused(error.reason)
             if not await self._degrade(error, live, conversation, story):
                 await conversation.refuse(error, story)
         except asyncio.CancelledError:
@@ -197,6 +205,12 @@ class Pipeline:
             if purse is not None:
                 purse.close()
             self._record(story.close(self._clock()))
+
+    async def who(self, credential: str | None, live: Live) -> Caller:
+        """The caller whose key or token this is. Raises a GatewayError where it is nobody's."""
+        if live.tokens is not None and live.world.auth and credential is not None and is_token(credential):
+            return await live.tokens.caller_of(credential, self._wall())
+        return identify(credential, live.world)
 
     async def _carry_out(
         self, asked: Asked, live: Live, story: Story, conversation: Conversation, purse: Purse | None
@@ -359,7 +373,9 @@ def _reference(decision: Decision, live: Live) -> Deployment | None:
 
 
 def _tagged(call: Call, caller: Caller) -> Call:
-    """The call with its key's tags, which count more than those that a client gives itself."""
+    """The call with its caller's tags and end user, which count more than those that a client gives itself."""
+    if caller.user is not None:
+        call = replace(call, user=caller.user)
     return replace(call, tags={**call.tags, **caller.tags}) if caller.tags else call
 
 

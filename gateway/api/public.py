@@ -17,7 +17,7 @@ from gateway.api.heads import about_error
 from gateway.dialects import anthropic_models as models
 from gateway.dialects.anthropic_errors import envelope
 from gateway.errors import BadRequest, Forbidden, GatewayError, MethodNotAllowed, NotFound
-from gateway.keys import credential, identify
+from gateway.keys import credential
 from gateway.pipeline import Pipeline
 from gateway.policy.match import AUTO
 from gateway.types import Caller, World
@@ -47,8 +47,9 @@ def make_public(pipeline: Pipeline, ready: Ready) -> FastAPI:
     @app.get("/models")
     async def list_models(request: Request) -> dict[str, Any]:
         """All that this caller may name as a model."""
-        world = pipeline.live.world
-        caller = identify(credential(dict(request.scope["headers"])), world)
+        live = pipeline.live
+        world = live.world
+        caller = await pipeline.who(credential(dict(request.scope["headers"])), live)
         names = _names(world, caller)
         if _speaks_anthropic(request):
             return models.listed([name for name, _ in names], CREATED)
@@ -58,8 +59,9 @@ def make_public(pipeline: Pipeline, ready: Ready) -> FastAPI:
     @app.get("/models/{model:path}")
     async def model(model: str, request: Request) -> dict[str, Any]:
         """One of them."""
-        world = pipeline.live.world
-        caller = identify(credential(dict(request.scope["headers"])), world)
+        live = pipeline.live
+        world = live.world
+        caller = await pipeline.who(credential(dict(request.scope["headers"])), live)
         for name, owner in _names(world, caller):
             if name == model:
                 return models.one(name, CREATED) if _speaks_anthropic(request) else _model(name, owner)

@@ -62,7 +62,8 @@ class Source:
         if where is not None and "://" not in where:
             return await asyncio.to_thread(_of_file, where)
         # All certificates of the machine are read for it, which takes tens of milliseconds.
-        context = self._context = self._context or await asyncio.to_thread(ssl.create_default_context)
+        if (context := self._context) is None:
+            context = self._context = await asyncio.to_thread(ssl.create_default_context)
         alone = httpx2.Limits(max_keepalive_connections=0)
         async with httpx2.AsyncClient(verify=context, trust_env=False, timeout=None, limits=alone) as client:
             return await self._at(client, where if where is not None else await self._discovered(client))

@@ -229,7 +229,24 @@ CATALOGUE: Final = (
         "How late the event loop woke a timer, sampled ten times a second.",
         LAG,
     ),
-    Metric("gateway_auth_failures_total", "counter", ("reason",), "Requests turned away for their key."),
+    Metric(
+        "gateway_auth_failures_total",
+        "counter",
+        ("reason",),
+        "Requests turned away for their key or token. Clients are told the same whatever was wrong with it.",
+    ),
+    Metric(
+        "gateway_identity_keys",
+        "gauge",
+        ("issuer",),
+        "Public keys of an issuer of tokens that are at hand; without any, its tokens are answered with 503.",
+    ),
+    Metric(
+        "gateway_identity_keys_age_seconds",
+        "gauge",
+        ("issuer",),
+        "How long ago these were fetched: more than ten minutes where the issuer cannot be reached.",
+    ),
     Metric(
         "gen_ai_client_operation_duration_seconds",
         "histogram",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from gateway.config.checks import logins
 from gateway.config.load import check, load_text
@@ -40,9 +41,16 @@ def told(*entries: str, more: str = "") -> list[str]:
 
 def test_an_issuer_needs_its_name_its_audience_and_a_way_to_a_team() -> None:
     plain = issuer("default_team: legal")
-    assert (plain.name, plain.issuer, plain.audiences) == ("corp", "https://login.example/", {"signalbox"})
-    assert (plain.algorithms, plain.jwks, plain.leeway_s, plain.max_age_s) == ({"RS256", "ES256"}, None, 30.0, None)
-    assert (plain.team, plain.default, plain.user, plain.require) == (None, Caller("jwt:corp", team="legal"), None, ())
+    assert structs.asdict(plain) == structs.asdict(
+        Issuer(
+            name="corp",
+            issuer="https://login.example/",
+            audiences=frozenset({"signalbox"}),
+            algorithms=frozenset({"RS256", "ES256"}),
+            callers=plain.callers,
+            default=Caller("jwt:corp", team="legal"),
+        )
+    )
 
 
 def test_what_its_callers_are_is_known_by_team_as_it_is_of_keys() -> None:
