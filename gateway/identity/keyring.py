@@ -46,7 +46,7 @@ class Key(Struct, frozen=True, eq=False):
     kid: str | None
     algorithms: frozenset[str]
     public: Any
-    said: bytes
+    said: str
 
 
 class KeySet(Struct, frozen=True, eq=False):

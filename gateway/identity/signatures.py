@@ -8,12 +8,12 @@ are secret, shared, short or for encryption are passed over, and so are those of
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
 import jwt
-import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -59,8 +59,7 @@ def verify(token: Token, key: Key) -> None:
 def _key(said: dict[str, Any]) -> Key | None:
     kid = said.get("kid")
     operations = said.get("key_ops", ["verify"])
-    secret = "d" in said or "k" in said
-    if secret or said.get("use", "sig") != "sig" or type(operations) is not list or "verify" not in operations:
+    if said.get("use", "sig") != "sig" or type(operations) is not list or "verify" not in operations:
         return None
     if not (kid is None or type(kid) is str):
         return None
@@ -71,10 +70,11 @@ def _key(said: dict[str, Any]) -> Key | None:
     algorithms = _good_for(public)
     if "alg" in said:
         algorithms &= {said["alg"]} if type(said["alg"]) is str else set()
-    return Key(kid, algorithms, public, msgspec.json.encode(said, order="sorted")) if algorithms else None
+    return Key(kid, algorithms, public, json.dumps(said, sort_keys=True)) if algorithms else None
 
 
 def _good_for(public: object) -> frozenset[str]:
+    """Nothing for a private key or a shared secret: neither should be where it was found."""
     if isinstance(public, RSAPublicKey) and SHORTEST <= public.key_size <= LONGEST:
         return RSA
     if isinstance(public, EllipticCurvePublicKey) and public.curve.name in CURVES:

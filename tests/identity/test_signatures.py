@@ -123,6 +123,7 @@ def short() -> dict[str, Any]:
         signer("ES256").jwk(y=signer("ES256").jwk()["x"]),
         signer("EdDSA").jwk(crv="Ed448"),
         short(),
+        signer().jwk(kid="\ud800", n=1 << 70),
         {"kty": "RSA"},
         {},
         "key",
@@ -173,3 +174,7 @@ def test_whatever_json_stands_in_a_list_of_keys_it_is_read_or_refused(keys: list
     ]
     with pytest.raises(ValueError, match=r"what came|none of"):
         read(json.dumps({"keys": kinds[:100]}).encode())
+
+
+def test_what_else_an_issuer_says_of_a_key_does_no_harm() -> None:
+    assert [key.kid for key in keys_of(signer().jwk(x5c=["-"], note="\ud800", number=1 << 70)).keys] == ["one"]
