@@ -14,7 +14,7 @@ from gateway.types import Budget, Caller, Issuer, Limits, Scope, World
 
 BASE = """
 providers: {sim: {kind: openai_compatible, base_url: 'https://sim.example/v1', api_key: k}}
-deployments: {m: {provider: sim, model: m}}
+deployments: {m: {provider: sim, model: m, price: {input: 1, output: 2}}}
 organisations: {acme: {budget: {usd: 100}}}
 teams:
   support: {organisation: acme, budget: {usd: 5}, tags: {team: support}, each_user: {budget: {usd: 1}}}
