@@ -47,9 +47,13 @@ class Signer(Struct, frozen=True, eq=False):
         return text
 
 
-@cache
 def signer(algorithm: str = "RS256", kid: str = "one") -> Signer:
     """One for each algorithm and id; the same for the whole run, for an RSA key takes long to make."""
+    return _made(algorithm, kid)
+
+
+@cache
+def _made(algorithm: str, kid: str) -> Signer:
     if algorithm in CURVES:
         return Signer(kid, algorithm, ec.generate_private_key(CURVES[algorithm]))
     if algorithm == "EdDSA":

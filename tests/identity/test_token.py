@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import string
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.identity.token import LONGEST, Wrong, is_token, parsed, taken_apart
+from gateway.identity.token import LONGEST, Wrong, _bytes, is_token, parsed, taken_apart
 from tests.identity.issuing import CLAIMS, by_hand, signer
 
 HEADER = {"alg": "RS256", "kid": "one"}
@@ -121,3 +122,14 @@ def test_an_object_is_read_as_any_other_reader_would(value: dict[str, object]) -
         assert parsed(text.encode()) == json.loads(text)
     except ValueError:
         assert "NaN" in text or "Infinity" in text
+
+
+@given(st.text(string.ascii_letters + string.digits + "-_", min_size=1, max_size=9))
+def test_bytes_are_read_only_as_they_would_be_written(part: str) -> None:
+    try:
+        read = _bytes(part)
+    except ValueError:
+        padded = part + "=" * (-len(part) % 4)
+        assert len(part) % 4 == 1 or base64.urlsafe_b64encode(base64.urlsafe_b64decode(padded)).decode() != padded
+        return
+    assert base64.urlsafe_b64encode(read).rstrip(b"=").decode() == part
