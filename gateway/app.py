@@ -101,7 +101,7 @@ class App:
         self._watch_drops()
         self.spending = Spending(self._state, wall, lambda: self.world)
         self.admission = Admission(world.admission, clock=clock)
-        self.health = Health(self._state, world, clock())
+        self.health = Health(self._state, world, clock(), self.admission.freed)
         self._lag = LoopLag(self._lagged)
         self.treasury = open_treasury(world, self._state, clock=clock, wall=wall)
         self.alerts = Alerts(self._state, world.money, self.treasury.book.accounts, wall=wall, say=log.say)

@@ -31,7 +31,7 @@ from gateway.policy.match import AUTO, knows
 from gateway.policy.reference import reference_of
 from gateway.providers.protocol import Answer
 from gateway.providers.stream import as_stream
-from gateway.refusal import nothing_can, only_full
+from gateway.refusal import full, nothing_can
 from gateway.story import Story
 from gateway.treasury import Purse, Treasury
 from gateway.types import Asked, Call, Caller, Decision, Deployment, Exchange, Features, Policy, Snapshot, World
@@ -174,12 +174,18 @@ class Pipeline:
         """One request. Whatever happens, it ends with exactly one record."""
         live = self.live
         story = Story(conversation.id, self._wall(), self._clock(), live.world, client, retry)
-        entered, purse = False, None
+        entered, tenant, purse = False, None, None
         try:
             if not self.admission.enter(conversation.priority):
-                await self.admission.wait(conversation.priority, conversation.patience_at)
+                # Whose turn it is depends on who asks; who may not ask at all need not wait to be told.
+                story.caller = await self.who(conversation.credential, live)
+                tenant = story.caller.tenant
+                await self.admission.wait(tenant, conversation.priority, conversation.patience_at)
             entered = True
-            story.caller = await self.who(conversation.credential, live)
+            if tenant is None:
+                story.caller = await self.who(conversation.credential, live)
+                tenant = story.caller.tenant
+                self.admission.took(tenant)
             story.call = call = _tagged(await conversation.read(live.world), story.caller)
             admit(call, story.caller, live.world)
             asked = gather(call, story.caller, live.classifier)
@@ -201,7 +207,7 @@ class Pipeline:
             raise
         finally:
             if entered:
-                self.admission.leave()
+                self.admission.leave(tenant)
             if purse is not None:
                 purse.close()
             self._record(story.close(self._clock()))
@@ -307,7 +313,9 @@ class Pipeline:
                 continue
             if until_at is None:
                 until_at = min(snapshot.at + live.world.admission.wait_s, asked.call.deadline_at or inf)
-            if not only_full(decision) or not await self.admission.for_room(priority, until_at):
+            if not (names := full(decision)) or not await self.admission.for_room(
+                asked.caller.tenant, priority, names, until_at
+            ):
                 raise nothing_can(decision, asked.call, snapshot)
 
     def _shortened(self, asked: Asked, decision: Decision, live: Live, purse: Purse) -> tuple[Asked, str] | None:

@@ -14,7 +14,7 @@ from gateway.money import usd
 from gateway.reliability.failures import to_client
 from gateway.types import Call, Cooling, Decision, Snapshot
 
-__all__ = ["nothing_can", "only_full"]
+__all__ = ["full", "nothing_can"]
 
 #: Verdicts that blame the request: when all of a pool say so, another deployment would not help.
 OF_THE_REQUEST: Final = frozenset({"cannot", "context_too_small"})
@@ -46,9 +46,10 @@ NEEDS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-def only_full(decision: Decision) -> bool:
-    """Whether something could serve as soon as one of the requests under way has ended."""
-    return any(v.why is not None and v.why.code == "cooling" and v.why.args[0] == "full" for v in decision.verdicts)
+def full(decision: Decision) -> list[str]:
+    """The deployments that could serve as soon as one of the requests under way there has ended."""
+    whys = [(v.deployment, v.why) for v in decision.verdicts if v.why is not None]
+    return [name for name, why in whys if why.code == "cooling" and why.args[0] == "full"]
 
 
 def nothing_can(decision: Decision, call: Call, snapshot: Snapshot) -> GatewayError:

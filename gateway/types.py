@@ -586,6 +586,11 @@ class Caller(Struct, frozen=True):
     each_user: tuple[Scope, ...] = ()
     user: str | None = None
 
+    @property
+    def tenant(self) -> str:
+        """With whom it shares what there is too little of, as one: its team, else the key by itself."""
+        return self.team or self.id
+
 
 class Native(Struct, frozen=True, eq=False):
     """A request in the words of a client whose dialect is not the canonical one.

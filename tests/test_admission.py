@@ -29,15 +29,25 @@ def by_the_clock(play: Callable[[HandWoundLoop, Admission], Awaitable[None]], ru
 
 
 def waiting(
-    loop: HandWoundLoop, admission: Admission, name: str, served: list[str], priority: Priority = "interactive"
+    loop: HandWoundLoop,
+    admission: Admission,
+    name: str,
+    served: list[str],
+    priority: Priority = "interactive",
+    tenant: str = "t",
 ) -> asyncio.Task[None]:
     """Somebody who waits for a place, and is then in ``served``."""
 
     async def wait() -> None:
-        await admission.wait(priority)
+        await admission.wait(tenant, priority)
         served.append(name)
 
     return loop.create_task(wait())
+
+
+def for_room(loop: HandWoundLoop, admission: Admission, tenant: str, *names: str) -> asyncio.Task[bool]:
+    """Somebody who waits for one of these deployments to have room."""
+    return loop.create_task(admission.for_room(tenant, "interactive", names, loop.clock() + 1))
 
 
 def test_places_are_handed_over_to_the_urgent_first_then_in_the_order_of_their_coming() -> None:
@@ -53,10 +63,10 @@ def test_places_are_handed_over_to_the_urgent_first_then_in_the_order_of_their_c
         await loop.turn(0)
         assert not admission.enter("interactive"), "nobody passes those who wait"
         for known in (["first"], ["first", "second"], ["first", "second", "batch"]):
-            admission.leave()
+            admission.leave("t")
             await loop.turn(0)
             assert (served, admission.inflight) == (known, 1)
-        admission.leave()
+        admission.leave("t")
         assert (admission.inflight, admission.waiting, [t.done() for t in tasks]) == (0, 0, [True] * 3)
 
     by_the_clock(play)
@@ -80,11 +90,11 @@ def test_who_has_waited_for_long_enough_is_told_to_come_again() -> None:
 def test_nobody_waits_beyond_the_callers_own_patience() -> None:
     async def play(loop: HandWoundLoop, admission: Admission) -> None:
         admission.enter("interactive")
-        task = loop.create_task(admission.wait("interactive", loop.clock() + 0.3))
+        task = loop.create_task(admission.wait("t", "interactive", loop.clock() + 0.3))
         await loop.turn(0.31)
         assert isinstance(task.exception(), Unavailable)
         with pytest.raises(Unavailable):
-            await admission.wait("interactive", loop.clock() - 1)
+            await admission.wait("t", "interactive", loop.clock() - 1)
 
     by_the_clock(play)
 
@@ -96,11 +106,11 @@ def test_in_a_full_line_the_last_batch_work_makes_way_for_what_is_urgent() -> No
         batch = [waiting(loop, admission, name, served, "batch") for name in ("b1", "b2", "b3")]
         await loop.turn(0)
         with pytest.raises(Unavailable):
-            await admission.wait("batch")
+            await admission.wait("t", "batch")
         urgent = waiting(loop, admission, "urgent", served)
         await loop.turn(0)
         assert [t.done() for t in batch] == [False, False, True]
-        admission.leave()
+        admission.leave("t")
         await loop.turn(0)
         assert (served, admission.shed) == (["urgent"], {("queue", "batch"): 2})
         for task in (*batch[:2], urgent):
@@ -118,7 +128,7 @@ def test_a_client_that_leaves_while_it_waits_loses_its_place_in_the_line_only() 
         await loop.turn(0)
         gone.cancel()
         await loop.turn(0)
-        admission.leave()
+        admission.leave("t")
         await loop.turn(0)
         assert (served, admission.inflight, admission.waiting) == (["next"], 1, 0)
 
@@ -134,7 +144,7 @@ def test_a_client_that_leaves_just_as_it_is_called_passes_the_place_on(others: i
         for n in range(others):
             waiting(loop, admission, f"next {n}", served)
         await loop.turn(0)
-        admission.leave()
+        admission.leave("t")
         gone.cancel()
         await loop.turn(0)
         assert (len(served), admission.inflight, admission.waiting) == (others, others, 0)
@@ -148,11 +158,11 @@ def test_a_place_that_comes_in_the_moment_that_the_wait_ends_is_not_lost() -> No
         admission.enter("interactive")
         at = loop.time() + 1.0
         # This timer goes off before the one of the wait, in the same turn of the loop.
-        loop.call_at(at, admission.leave)
+        loop.call_at(at, admission.leave, "t")
         task = waiting(loop, admission, "just", served)
         await loop.turn(1.0)
         assert (task.done(), served, admission.inflight) == (True, ["just"], 1)
-        admission.leave()
+        admission.leave("t")
         assert admission.inflight == 0
 
     by_the_clock(play)
@@ -160,15 +170,72 @@ def test_a_place_that_comes_in_the_moment_that_the_wait_ends_is_not_lost() -> No
 
 def test_who_waits_for_a_provider_and_leaves_as_it_is_called_lets_the_next_look() -> None:
     async def play(loop: HandWoundLoop, admission: Admission) -> None:
-        one, other = (loop.create_task(admission.for_room("interactive", loop.clock() + 1)) for _ in range(2))
-        admission.enter("interactive")
+        one, other = (for_room(loop, admission, "t", "a") for _ in range(2))
         await loop.turn(0)
-        admission.leave()
+        admission.freed(("a",), {})
         one.cancel()
         await loop.turn(0)
-        assert (one.cancelled(), other.result(), admission.inflight) == (True, True, 0)
+        assert (one.cancelled(), other.result(), admission.waiting) == (True, True, 0)
 
     by_the_clock(play, Rules(max_inflight=5, queue=5))
+
+
+def test_who_waits_for_a_deployment_is_called_when_that_one_has_room() -> None:
+    async def play(loop: HandWoundLoop, admission: Admission) -> None:
+        for_a, for_either = for_room(loop, admission, "t", "a"), for_room(loop, admission, "t", "a", "b")
+        await loop.turn(0)
+        admission.freed(("b",), {})
+        await loop.turn(0)
+        assert (for_a.done(), for_either.done()) == (False, True)
+        admission.freed(("b",), {})
+        await loop.turn(0)
+        assert not for_a.done(), "one that could not use it"
+        admission.freed(("a",), {})
+        await loop.turn(0)
+        assert (for_a.result(), for_either.result(), admission.waiting) == (True, True, 0)
+
+    by_the_clock(play, Rules(max_inflight=5, queue=5))
+
+
+def test_a_place_goes_to_the_tenant_that_has_the_fewest() -> None:
+    async def play(loop: HandWoundLoop, admission: Admission) -> None:
+        served: list[str] = []
+        for _ in range(3):
+            admission.enter("interactive")
+            admission.took("big")
+        tenants = ["big", "big", "small", "small", "other"]
+        tasks = [waiting(loop, admission, tenant, served, tenant=tenant) for tenant in tenants]
+        await loop.turn(0)
+        for gone in ("big", "big", "small"):
+            admission.leave(gone)
+            await loop.turn(0)
+        assert served == ["small", "other", "small"]
+        for gone in ("small", "big"):
+            admission.leave(gone)
+            await loop.turn(0)
+        assert (served[3:], admission.inflight, [t.done() for t in tasks]) == (["big", "big"], 3, [True] * 5)
+        for gone in ("other", "big", "big"):
+            admission.leave(gone)
+        assert (admission.inflight, repr(admission)) == (0, "0 requests of 3; nobody waits")
+
+    by_the_clock(play, Rules(max_inflight=3, queue=5))
+
+
+def test_in_a_full_line_the_last_of_the_tenant_with_most_waiting_makes_way() -> None:
+    async def play(loop: HandWoundLoop, admission: Admission) -> None:
+        served: list[str] = []
+        admission.enter("interactive")
+        flood = [waiting(loop, admission, f"big {n}", served, tenant="big") for n in range(4)]
+        await loop.turn(0)
+        small = waiting(loop, admission, "small", served, tenant="small")
+        await loop.turn(0)
+        assert [task.done() for task in (*flood, small)] == [False, False, True, True, False]
+        assert admission.shed == {("queue", "interactive"): 2}
+        assert repr(admission) == "1 requests of 1; 3 wait: 2 of big, 1 of small"
+        for task in (*flood, small):
+            task.cancel()
+
+    by_the_clock(play)
 
 
 def test_after_a_reload_with_fewer_places_none_is_handed_over_until_there_are_as_few() -> None:
@@ -179,10 +246,10 @@ def test_after_a_reload_with_fewer_places_none_is_handed_over_until_there_are_as
         admission.rules = Rules(max_inflight=2, queue=3)
         waiting(loop, admission, "next", served)
         await loop.turn(0)
-        admission.leave()
+        admission.leave("t")
         await loop.turn(0)
         assert (served, admission.inflight) == ([], 2)
-        admission.leave()
+        admission.leave("t")
         await loop.turn(0)
         assert (served, admission.inflight) == (["next"], 2)
 

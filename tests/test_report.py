@@ -104,7 +104,7 @@ async def test_the_process_says_what_is_under_way_and_who_was_turned_away() -> N
     for _ in range(2):
         with pytest.raises(Unavailable):
             admission.enter("batch")
-    assert not await admission.for_room("interactive", T0)
+    assert not await admission.for_room("t", "interactive", ("a",), T0)
     made = report(WORLD.deployments, health, admission, T0)
     nobody: dict[Priority, int] = {"interactive": 0, "batch": 0}
     assert made.process == Process(

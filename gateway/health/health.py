@@ -7,7 +7,7 @@ breaker, a key that is cooling, and the lease of the one probe that an open brea
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from gateway.errors import Failure
@@ -25,6 +25,7 @@ from gateway.types import Account, Burden, Cooling, Deployment, Features, Login,
 __all__ = ["Health"]
 
 Headers = Sequence[tuple[bytes, bytes]]
+Freed = Callable[[Collection[str], Mapping[str, int]], None]
 Opened = tuple[str, tuple[Secret, ...], Login | None]
 
 #: A lease of the probe ends before the next one is due, so that a holder that died keeps nobody from probing.
@@ -55,11 +56,19 @@ BREAKER: Final = "breaker:"
 KEY: Final = "key:"
 
 
-class Health:
-    """Lanes by the names of deployments. Implements upstream/care.py for runs."""
+def nobody_waits(names: Collection[str], held: Mapping[str, int]) -> None:
+    """Where nobody is told that there is room."""
 
-    def __init__(self, state: State, world: World, now: float) -> None:
+
+class Health:
+    """Lanes by the names of deployments. Implements upstream/care.py for runs.
+
+    ``freed`` is told the names of deployments that have room for one more call, and how many each tenant has there.
+    """
+
+    def __init__(self, state: State, world: World, now: float, freed: Freed = nobody_waits) -> None:
         self._state = state
+        self._has_room = freed
         self._lanes: dict[str, Lane] = {}
         self._by_deployment: dict[str, Lane] = {}
         self._by_shared: dict[str, Lane] = {}
@@ -159,7 +168,7 @@ class Health:
 
     # --- for runs (upstream/care.py) ----------------------------------------------------------------------------
 
-    def leave(self, deployment: Deployment, features: Features, now: float) -> Leave | None:
+    def leave(self, deployment: Deployment, features: Features, now: float, tenant: str = "") -> Leave | None:
         """See Care.leave."""
         lane = self._lane(deployment)
         if not lane.load.room(now):
@@ -175,9 +184,10 @@ class Health:
             lane.breaker.ended(ticket, "none", now)
             self._watch(lane)
             return None
-        lane.load.began(now)
+        lane.began(tenant, now)
         lane.retries.deposit(now)
-        return Leave(self, lane, key, ticket, lane.quotas[key].take(need, now) if lane.metered else None, now)
+        taken = lane.quotas[key].take(need, now) if lane.metered else None
+        return Leave(self, lane, key, ticket, taken, now, tenant)
 
     def first_token_s(self, deployment: Deployment, features: Features, now: float) -> float:
         """See Care.first_token_s."""
@@ -242,6 +252,11 @@ class Health:
         for name in lane.names:
             if self._by_deployment.get(name) is lane:
                 self._watched[name] = lane
+
+    def _freed(self, lane: Lane, now: float) -> None:
+        """A call has ended: who waits for its place is called, unless there are to be fewer by now."""
+        if lane.load.room(now):
+            self._has_room(lane.names, lane.held)
 
     def _failed(self, lane: Lane, key: int, failure: Failure, now: float) -> None:
         """A failure: what it means for the key, and that the lane is to be looked at from now on."""
@@ -331,8 +346,8 @@ class Health:
             if since is not None and now - since >= self._idle_probe_s and lane.breaker.permits(now):
                 ticket = lane.breaker.begin(now)
                 if ticket is not None:
-                    lane.load.began(now)
-                    yield lane.deployment, Leave(self, lane, 0, ticket, None, now)
+                    lane.began("", now)
+                    yield lane.deployment, Leave(self, lane, 0, ticket, None, now, "")
 
     def lanes(self) -> Mapping[str, Lane]:
         """By deployment, for metrics and operators."""
@@ -342,15 +357,18 @@ class Health:
 class Leave:
     """See upstream/care.py."""
 
-    __slots__ = ("_began_at", "_health", "_lane", "_taken", "_ticket", "key")
+    __slots__ = ("_began_at", "_health", "_lane", "_taken", "_tenant", "_ticket", "key")
 
-    def __init__(self, health: Health, lane: Lane, key: int, ticket: int, taken: Taken | None, now: float) -> None:
+    def __init__(
+        self, health: Health, lane: Lane, key: int, ticket: int, taken: Taken | None, now: float, tenant: str
+    ) -> None:
         self.key = key
         self._health = health
         self._lane = lane
         self._ticket = ticket
         self._taken = taken
         self._began_at = now
+        self._tenant = tenant
 
     def answered(self, headers: Headers, now: float) -> None:
         """See care.Leave.answered."""
@@ -377,17 +395,19 @@ class Leave:
             verdict = VERDICTS.get(failure.kind, "ok")
             self._health._failed(lane, key, failure, now)
         self._land(failure, usage, now)
-        lane.load.ended(now, dropped=failure is not None and failure.kind in DROPPED)
+        lane.ended(self._tenant, now, dropped=failure is not None and failure.kind in DROPPED)
         retry_after_s = failure.retry_after_s if failure is not None else None
         self._health._changed(lane, lane.breaker.ended(self._ticket, verdict, now, retry_after_s), now)
+        self._health._freed(lane, now)
 
     def left(self, now: float) -> None:
         """See care.Leave.left."""
         lane = self._lane
         self._land(None, None, now)
         lane.keys.failed(self.key, "client", now)
-        lane.load.ended(now, dropped=False)
+        lane.ended(self._tenant, now, dropped=False)
         self._health._changed(lane, lane.breaker.ended(self._ticket, "none", now), now)
+        self._health._freed(lane, now)
 
     def _land(self, failure: Failure | None, usage: Usage | None, now: float) -> None:
         """Without usage: a refusal used nothing; of anything else it is not known what the provider has counted."""

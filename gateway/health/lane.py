@@ -14,6 +14,7 @@ from gateway.errors import Failure
 from gateway.reliability.breaker import Breaker, BreakerRules
 from gateway.reliability.budget import RetryBudget
 from gateway.reliability.keys import KeyRing
+from gateway.reliability.line import release
 from gateway.reliability.load import Load, LoadRules
 from gateway.reliability.quota import NEVER, Need, Quota, Taken
 from gateway.reliability.remaining import Remaining
@@ -65,6 +66,7 @@ class Lane:
         self.fleet_until: float | None = None
         self._output = OUTPUT
         self._short: set[int] = set()  # keys of whose limits little is left
+        self.held: dict[str, int] = {}  # calls under way, by tenant
 
     def __repr__(self) -> str:
         return f"{self.name}: {self.breaker!r}; {self.load!r}; {self.keys!r}"
@@ -75,6 +77,16 @@ class Lane:
         expected = int(2 * self._output)
         output = expected if limit is None else min(limit, expected)
         return Need.of(features.input_tokens, output)
+
+    def began(self, tenant: str, now: float) -> None:
+        """A call for this tenant has begun."""
+        self.load.began(now)
+        self.held[tenant] = self.held.get(tenant, 0) + 1
+
+    def ended(self, tenant: str, now: float, *, dropped: bool) -> None:
+        """It has ended; ``dropped`` as in Load.ended."""
+        self.load.ended(now, dropped)
+        release(self.held, tenant)
 
     def learn(self, output: int) -> None:
         """An answer had so many tokens."""

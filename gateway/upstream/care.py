@@ -44,8 +44,8 @@ class Leave(Protocol):
 class Care(Protocol):
     """What is known of deployments, as far as one run needs it. All verbs are for the request path: none waits."""
 
-    def leave(self, deployment: Deployment, features: Features, now: float) -> Leave | None:
-        """Leave to try this deployment now; None when it is left alone, full, or out of keys."""
+    def leave(self, deployment: Deployment, features: Features, now: float, tenant: str = "") -> Leave | None:
+        """Leave to try this deployment now, for this tenant; None when it is left alone, full, or out of keys."""
         ...
 
     def first_token_s(self, deployment: Deployment, features: Features, now: float) -> float:

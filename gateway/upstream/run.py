@@ -175,7 +175,7 @@ class Run:
         """A try with leave to be made, None where there is no leave any more."""
         target, story, now = self._targets[start.deployment], self._story, self._clock()
         assert story.features is not None
-        leave = self._care.leave(target.deployment, story.features, now)
+        leave = self._care.leave(target.deployment, story.features, now, story.caller.tenant)
         if leave is None:
             story.passed_over = True
             return None
