@@ -120,10 +120,12 @@ class Admission:
         if not self._line or self.inflight > self.rules.max_inflight or not self._call((DOOR, self._held)):
             self.inflight -= 1
 
-    def freed(self, places: Collection[str], held: Mapping[str, int]) -> None:
-        """A deployment of these names has room for one more; ``held`` says how many each tenant has under way there."""
-        if self._line:
-            self._call((places, held))
+    def freed(self, places: Collection[str], held: Mapping[str, int]) -> bool:
+        """A deployment of these names has room for one more; ``held`` says how many each tenant has under way there.
+
+        Whether anybody was called.
+        """
+        return self._call((places, held))
 
     async def for_room(self, tenant: str, priority: Priority, places: Collection[str], until_at: float) -> bool:
         """Wait until one of these deployments may have room; False when none has by then."""

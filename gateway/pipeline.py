@@ -231,7 +231,10 @@ class Pipeline:
             await self._act(asked.call, decision, live, story, conversation, purse)
         except NotBegun:
             asked, decision = await self._decide(asked, live, story, conversation.priority, purse)
-            await self._act(asked.call, decision, live, story, conversation, purse)
+            try:
+                await self._act(asked.call, decision, live, story, conversation, purse)
+            except NotBegun as nothing:
+                raise self._why(nothing, asked, live, story, purse) from None
 
     async def _act(
         self,
@@ -300,7 +303,7 @@ class Pipeline:
         """
         until_at: float | None = None
         while True:
-            snapshot = self._look_around(asked.features, purse)
+            snapshot = self._look_around(asked, purse)
             story.snapshot_age_s = snapshot.at - self.refreshed_at
             story.decision = decision = decide(asked, live.world, snapshot)
             if decision.plan.tries:
@@ -328,6 +331,15 @@ class Pipeline:
             return None
         return shortened(asked, decision, live.world)
 
+    def _why(self, nothing: NotBegun, asked: Asked, live: Live, story: Story, purse: Purse | None) -> GatewayError:
+        """What others took first, twice: whose limit it was, and when to come again."""
+        snapshot = self._look_around(asked, purse)
+        decision = decide(asked, live.world, snapshot)
+        if any(not planned.wait_s for planned in decision.plan.tries):
+            return nothing
+        story.decision = decision
+        return nothing_can(decision, asked.call, snapshot)
+
     async def _degrade(self, error: GatewayError, live: Live, conversation: Conversation, story: Story) -> bool:
         """Nothing could serve: hand out an earlier answer to the same request, where its route keeps any."""
         call, decision = story.call, story.decision
@@ -346,11 +358,12 @@ class Pipeline:
         await conversation.end(None, story)
         return True
 
-    def _look_around(self, features: Features, purse: Purse | None) -> Snapshot:
+    def _look_around(self, asked: Asked, purse: Purse | None) -> Snapshot:
         now = self._clock()
         self._turn += 1
         funds = purse.funds(now) if purse is not None else None
-        return Snapshot(now, self.health.cooling(features, now), self.health.load(now), self._turn, funds)
+        cooling = self.health.cooling(asked.features, now, asked.caller.tenant)
+        return Snapshot(now, cooling, self.health.load(now), self._turn, funds)
 
 
 def admit(call: Call, caller: Caller, world: World) -> None:

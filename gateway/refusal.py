@@ -19,7 +19,7 @@ __all__ = ["full", "nothing_can"]
 #: Verdicts that blame the request: when all of a pool say so, another deployment would not help.
 OF_THE_REQUEST: Final = frozenset({"cannot", "context_too_small"})
 #: Kinds of cooling that are a provider's limits.
-OF_LIMITS: Final = frozenset({"rate", "limit"})
+OF_LIMITS: Final = frozenset({"rate", "limit", "share"})
 #: Kinds that somebody has to do something about.
 OF_THE_ACCOUNT: Final = frozenset({"auth", "quota"})
 #: Kinds that pass by themselves, so that trying again when told to is right.
@@ -109,8 +109,11 @@ def _left_alone(cooling: list[Cooling], name: str, now: float) -> GatewayError:
     if kinds <= OF_THE_ACCOUNT:
         return to_client(Failure("quota" if "quota" in kinds else "auth", "its keys are left alone"))
     if kinds <= OF_LIMITS:
-        said = f"All deployments of {name} are at their provider's rate limit; try again in {wait:.1f} s."
-        error = RateLimited(said, code="upstream_rate_limited", retry_after_s=wait)
+        said, code = f"All deployments of {name} are at their provider's rate limit", "upstream_rate_limited"
+        if "share" in kinds:
+            said = f"{name} is shared and busy, and you have had more than your share of it lately"
+            code = "fair_share"
+        error = RateLimited(f"{said}; try again in {wait:.1f} s.", code=code, retry_after_s=wait)
     elif kinds <= OF_LOAD:
         said = f"All deployments of {name} are busy; try again shortly."
         error = Unavailable(said, code="overloaded", retry_after_s=wait)

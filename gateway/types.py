@@ -736,8 +736,9 @@ class Cooling(Struct, frozen=True):
     """What is left alone until ``until_at`` (monotonic seconds), and the kind of failure that made it so.
 
     Beside the kinds of failure: ``breaker``, too many failures; ``limit``, the request does not fit into what the
-    provider allows now; ``too_large``, it never will; ``full``, as many requests are under way as it takes. ``share``
-    is the part of the traffic that goes elsewhere: 1 is all of it.
+    provider allows now; ``share``, it would, but of what little is left this tenant has had more than its share;
+    ``too_large``, it never will; ``full``, as many requests are under way as it takes. The field ``share`` is the part
+    of the traffic that goes elsewhere: 1 is all of it.
     """
 
     until_at: float

@@ -80,7 +80,7 @@ async def test_what_is_decided_on_anew_after_a_comment_goes_on_with_the_same_hea
         provider.script("a", Script(text="one two"))
         health = gateway.app.health
         leave, cooling = health.leave, health.cooling
-        monkeypatch.setattr(health, "cooling", lambda features, now: {"a": Cooling(now + 0.2, "rate")})
+        monkeypatch.setattr(health, "cooling", lambda features, now, tenant: {"a": Cooling(now + 0.2, "rate")})
 
         def not_yet(*asked: Any) -> Any:
             monkeypatch.setattr(health, "leave", leave)

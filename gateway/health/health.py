@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
+from msgspec import Struct
+
 from gateway.errors import Failure
 from gateway.health.lane import Lane, key_failure, lane_of
 from gateway.reliability.breaker import BreakerRules, Verdict
@@ -25,7 +27,7 @@ from gateway.types import Account, Burden, Cooling, Deployment, Features, Login,
 __all__ = ["Health"]
 
 Headers = Sequence[tuple[bytes, bytes]]
-Freed = Callable[[Collection[str], Mapping[str, int]], None]
+Freed = Callable[[Collection[str], Mapping[str, int]], bool]
 Opened = tuple[str, tuple[Secret, ...], Login | None]
 
 #: A lease of the probe ends before the next one is due, so that a holder that died keeps nobody from probing.
@@ -56,14 +58,16 @@ BREAKER: Final = "breaker:"
 KEY: Final = "key:"
 
 
-def nobody_waits(names: Collection[str], held: Mapping[str, int]) -> None:
+def nobody_waits(names: Collection[str], held: Mapping[str, int]) -> bool:
     """Where nobody is told that there is room."""
+    return False
 
 
 class Health:
     """Lanes by the names of deployments. Implements upstream/care.py for runs.
 
-    ``freed`` is told the names of deployments that have room for one more call, and how many each tenant has there.
+    ``freed`` is told the names of deployments that have room for one more call, and how many each tenant has there; it
+    says whether anybody waited.
     """
 
     def __init__(self, state: State, world: World, now: float, freed: Freed = nobody_waits) -> None:
@@ -150,11 +154,11 @@ class Health:
 
     # --- for decisions ------------------------------------------------------------------------------------------
 
-    def cooling(self, features: Features, now: float) -> Mapping[str, Cooling]:
-        """The deployments that are not asked as usual for such a request."""
+    def cooling(self, features: Features, now: float, tenant: str = "") -> Mapping[str, Cooling]:
+        """The deployments that are not asked as usual for such a request of this tenant."""
         if not self._watched:
             return _NOTHING
-        found = {name: lane.cooling(features, now) for name, lane in self._watched.items()}
+        found = {name: lane.cooling(features, now, tenant) for name, lane in self._watched.items()}
         calm = [name for name, cooling in found.items() if cooling is None and self._watched[name].plain(now)]
         for name in calm:
             del self._watched[name]
@@ -179,15 +183,18 @@ class Health:
         if ticket is None:
             return None
         self._turn += 1
-        key = lane.keys.choose(self._turn, now, lane.wait_of(need, now))
+        key = lane.keys.choose(self._turn, now, lane.wait_of(need, now, tenant))
         if key is None:
             lane.breaker.ended(ticket, "none", now)
             self._watch(lane)
             return None
         lane.began(tenant, now)
         lane.retries.deposit(now)
-        taken = lane.quotas[key].take(need, now) if lane.metered else None
-        return Leave(self, lane, key, ticket, taken, now, tenant)
+        if not lane.metered:
+            return Leave(self, lane, key, ticket, None, now, tenant)
+        quota, share = lane.quotas[key], lane.share
+        counted = share.took(tenant, quota.part(need), now) if share.short(now) else 0.0
+        return Leave(self, lane, key, ticket, quota.take(need, now), now, tenant, counted)
 
     def first_token_s(self, deployment: Deployment, features: Features, now: float) -> float:
         """See Care.first_token_s."""
@@ -255,8 +262,8 @@ class Health:
 
     def _freed(self, lane: Lane, now: float) -> None:
         """A call has ended: who waits for its place is called, unless there are to be fewer by now."""
-        if lane.load.room(now):
-            self._has_room(lane.names, lane.held)
+        if lane.awaited and lane.load.room(now):
+            lane.awaited = self._has_room(lane.names, lane.held)
 
     def _failed(self, lane: Lane, key: int, failure: Failure, now: float) -> None:
         """A failure: what it means for the key, and that the lane is to be looked at from now on."""
@@ -347,28 +354,24 @@ class Health:
                 ticket = lane.breaker.begin(now)
                 if ticket is not None:
                     lane.began("", now)
-                    yield lane.deployment, Leave(self, lane, 0, ticket, None, now, "")
+                    yield lane.deployment, Leave(self, lane, 0, ticket, None, now)
 
     def lanes(self) -> Mapping[str, Lane]:
         """By deployment, for metrics and operators."""
         return self._by_deployment
 
 
-class Leave:
+class Leave(Struct, eq=False):
     """See upstream/care.py."""
 
-    __slots__ = ("_began_at", "_health", "_lane", "_taken", "_tenant", "_ticket", "key")
-
-    def __init__(
-        self, health: Health, lane: Lane, key: int, ticket: int, taken: Taken | None, now: float, tenant: str
-    ) -> None:
-        self.key = key
-        self._health = health
-        self._lane = lane
-        self._ticket = ticket
-        self._taken = taken
-        self._began_at = now
-        self._tenant = tenant
+    _health: Health
+    _lane: Lane
+    key: int
+    _ticket: int
+    _taken: Taken | None
+    _began_at: float
+    _tenant: str = ""
+    _counted: float = 0.0  # as its tenant's use
 
     def answered(self, headers: Headers, now: float) -> None:
         """See care.Leave.answered."""
@@ -415,7 +418,10 @@ class Leave:
         if taken is None:
             return
         if usage is not None:
-            quota.settle(taken, Need.of(usage.input, usage.output), now)
+            used = Need.of(usage.input, usage.output)
+            quota.settle(taken, used, now)
+            if self._counted:
+                self._lane.share.corrected(self._tenant, quota.part(used) - self._counted, self._began_at)
         elif failure is not None and failure.kind == "rate":
             quota.refused(now, failure.retry_after_s, taken)
         else:

@@ -18,6 +18,7 @@ from gateway.reliability.line import release
 from gateway.reliability.load import Load, LoadRules
 from gateway.reliability.quota import NEVER, Need, Quota, Taken
 from gateway.reliability.remaining import Remaining
+from gateway.reliability.share import RESERVE, Share
 from gateway.types import Burden, Cooling, Deployment, Features
 
 __all__ = ["Lane", "lane_of", "shared_name"]
@@ -67,9 +68,12 @@ class Lane:
         self._output = OUTPUT
         self._short: set[int] = set()  # keys of whose limits little is left
         self.held: dict[str, int] = {}  # calls under way, by tenant
+        self.awaited = False  # somebody may wait for it to have room
+        self.share = Share()
 
     def __repr__(self) -> str:
-        return f"{self.name}: {self.breaker!r}; {self.load!r}; {self.keys!r}"
+        shared = f"; {self.share!r}" if self.metered else ""
+        return f"{self.name}: {self.breaker!r}; {self.load!r}; {self.keys!r}{shared}"
 
     def need(self, features: Features) -> Need:
         """What a request is taken to use of the provider's limits."""
@@ -103,7 +107,7 @@ class Lane:
             self._short.discard(key)
         self.metered = self.limited or bool(self._short)
 
-    def cooling(self, features: Features, now: float) -> Cooling | None:
+    def cooling(self, features: Features, now: float, tenant: str) -> Cooling | None:
         """Why it is not asked as usual for this request, and until when; None when it is."""
         if not self.breaker.permits(now):
             # How long a probe takes, or the way to one, is not known: not long.
@@ -111,24 +115,38 @@ class Lane:
             return Cooling(self.breaker.until_at if known else now + PROBED_S, "breaker")
         if (rest := self.keys.until_at(now)) is not None:
             return rest
-        if self.metered:
-            wait = self.wait_s(self.need(features), now)
-            if wait == NEVER:
-                return Cooling(now, "too_large")
-            if wait > 0:
-                return Cooling(now + wait, "limit")
+        if self.metered and (short := self._limited(self.need(features), now, tenant)) is not None:
+            return short
         if not self.load.room(now):
+            self.awaited = True
             return Cooling(now + FULL_S, "full")
         share = self.breaker.diversion(now)
         return Cooling(now, "breaker", round(share, 3)) if share else None
 
-    def wait_s(self, need: Need, now: float) -> float:
-        """Seconds until one of the keys has room for so much."""
-        return min(quota.wait_s(need, now) for n, quota in enumerate(self.quotas) if self.keys.can(n, now))
+    def _limited(self, need: Need, now: float, tenant: str) -> Cooling | None:
+        """Why its limits have no room for so much; where little is left, perhaps for this tenant only."""
+        if self.wait_s(need, now, RESERVE) == 0:
+            return None
+        wait = self.wait_s(need, now)
+        if wait == NEVER:
+            return Cooling(now, "too_large")
+        self.share.ran_short(now)
+        kept = self.share.kept(tenant, now)
+        longer = self.wait_s(need, now, kept) if kept else wait
+        if longer > wait:
+            return Cooling(now + longer, "share")
+        return Cooling(now + wait, "limit") if wait > 0 else None
 
-    def wait_of(self, need: Need, now: float) -> Callable[[int], float]:
+    def wait_s(self, need: Need, now: float, kept: float = 0.0) -> float:
+        """Seconds until one of the keys has room for so much and what is ``kept`` for others."""
+        return min(quota.wait_s(need, now, kept) for n, quota in enumerate(self.quotas) if self.keys.can(n, now))
+
+    def wait_of(self, need: Need, now: float, tenant: str) -> Callable[[int], float]:
         """Seconds until one key has room for so much, by its place."""
-        return (lambda n: self.quotas[n].wait_s(need, now)) if self.metered else _at_once
+        if not self.metered:
+            return _at_once
+        kept = self.share.kept(tenant, now)
+        return lambda n: self.quotas[n].wait_s(need, now, kept)
 
     def plain(self, now: float) -> bool:
         """Whether there is nothing to look at before it is asked."""

@@ -43,8 +43,8 @@ _IDLE: Final = Burden()
 _STANDBY: Final = Reason("standby")
 _TWO: Final = 2
 #: Kinds of cooling that are about what a provider allows, and those that end at a known time.
-_OF_LIMITS: Final = frozenset({"rate", "limit", "full", "quota", "too_large"})
-_WORTH_A_WAIT: Final = frozenset({"rate", "limit"})
+_OF_LIMITS: Final = frozenset({"rate", "limit", "share", "full", "quota", "too_large"})
+_WORTH_A_WAIT: Final = frozenset({"rate", "limit", "share"})
 
 
 def _named(candidate: Deployment, asked: Asked, policy: Policy) -> Reason | None:

@@ -57,6 +57,7 @@ LEFT_ALONE: Mapping[str, str] = MappingProxyType(
     {
         "breaker": "too many of its calls failed",
         "limit": "the request does not fit into what its provider allows now",
+        "share": "its provider's limits are nearly used up, and this team or key has had more than its share of them",
         "full": "as many requests are under way as it takes",
         "rate": "its provider has limited the rate of its keys",
         "quota": "its keys are out of credit or quota",

@@ -101,11 +101,11 @@ class Limit:
             self.lows.given_back(n, back)
             self.meter.draw(-back, now)
 
-    def wait_s(self, amount: float, now: float) -> float:
+    def wait_s(self, amount: float, now: float, kept: float) -> float:
         """An empty bucket takes any amount up to the limit: what is more than its capacity drains before the next."""
         meter = self.meter
         level = meter.level(now)
-        usable = meter.capacity - amount / USABLE
+        usable = meter.capacity * (1 - kept) - amount / USABLE
         if level <= usable:
             return 0.0
         if amount > self.per_minute:
@@ -145,17 +145,27 @@ class Quota:
         known = "; ".join([*limits, *said, *refused]) or "no limit known"
         return f"quota{' of ' * bool(self.name)}{self.name}: {known}; {len(self._in_flight)} in flight"
 
-    def wait_s(self, need: Need, now: float) -> float:
-        """Seconds until the request probably fits: 0.0 when it does now, NEVER when it is larger than a limit."""
+    def wait_s(self, need: Need, now: float, kept: float = 0.0) -> float:
+        """Seconds until the request probably fits: 0.0 when it does now, NEVER when it is larger than a limit.
+
+        ``kept`` is the part of what may be sent at once that is to be left for others (see share.py).
+        """
         self._seen_at = now
         waits = [self._refused_until - now, 0.0]
         for dimension, limit in self._limits.items():
             if amount := getattr(need, dimension):
-                waits.append(limit.wait_s(amount, now))
+                waits.append(limit.wait_s(amount, now, kept))
         for (dimension, _), told in self._told.items():
             if amount := getattr(need, dimension):
-                waits.append(told.frees_in(told.limit - amount / USABLE, now) if amount <= told.limit else NEVER)
+                usable = told.limit * (1 - kept * BURST_S / 60) - amount / USABLE
+                waits.append(told.frees_in(usable, now) if amount <= told.limit else NEVER)
         return max(waits)
+
+    def part(self, need: Need) -> float:
+        """Minutes of the limit that it takes most of: what requests of few and of many tokens are compared by."""
+        parts = [getattr(need, dimension) / limit.per_minute for dimension, limit in self._limits.items()]
+        parts += [getattr(need, dimension) / told.limit for (dimension, _), told in self._told.items()]
+        return float(max(parts, default=0.0))
 
     def take(self, need: Need, now: float) -> Taken:
         """Count a request that is about to be sent, whether it fits or not."""

@@ -125,7 +125,7 @@ COOLING = st.dictionaries(
     st.builds(
         Cooling,
         st.floats(100.1, 1000) | st.floats(100.1, 103),
-        st.sampled_from(["rate", "limit", "full", "quota", "auth", "breaker"]),
+        st.sampled_from(["rate", "limit", "share", "full", "quota", "auth", "breaker"]),
         st.just(1.0) | st.floats(0, 0.8),
     ),
 )
@@ -180,7 +180,7 @@ def check_the_plan(decision: Decision, request: Asked, world: World, cooling: Ma
     for planned_try in decision.plan.tries:
         alone = cooling.get(planned_try.deployment)
         if alone is not None and alone.share == 1:
-            assert alone.kind in ("rate", "limit")
+            assert alone.kind in ("rate", "limit", "share")
             assert abs(100.0 + planned_try.wait_s - alone.until_at) < 0.01
 
 
