@@ -13,6 +13,7 @@ from gateway.keys import mint
 from gateway.policy.explain import explain
 from gateway.reliability.load import LoadRules
 from gateway.testing.script import Pace, Script
+from gateway.types import Cooling
 from tests.gateway import BODY, Running, against
 
 (BIG, BIGS), (SMALL, SMALLS), (MATE, MATES) = (mint(id) for id in ("big", "small", "mate"))
@@ -119,3 +120,14 @@ async def test_who_has_had_more_than_its_share_is_sent_to_another_deployment() -
     assert routed[-1] == ("c", "default")
     assert "2 tenants in the last shortage, a fair share is 50%; flood had most" in lane
     assert any("and this team or key has had more than its share of them" in line for line in stories)
+
+
+async def test_who_waited_and_found_nothing_left_twice_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with against("routes: [{name: r, policy: {pool: [a]}}]") as (gateway, provider):
+        health = gateway.app.health
+        monkeypatch.setattr(health, "cooling", lambda features, now, tenant: {"a": Cooling(now + 0.05, "share")})
+        monkeypatch.setattr(health, "leave", lambda *asked: None)
+        status, took, code = await ask(gateway, "")
+        (record,) = await gateway.settled(1)
+    assert (status, code, took >= 0.1, record.outcome) == (429, "fair_share", True, "rate_limited")
+    assert provider.asked("a") == []
