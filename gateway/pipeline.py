@@ -34,7 +34,7 @@ from gateway.providers.stream import as_stream
 from gateway.refusal import full, nothing_can
 from gateway.story import Story
 from gateway.treasury import Purse, Treasury
-from gateway.types import Asked, Call, Caller, Decision, Deployment, Exchange, Features, Policy, Snapshot, World
+from gateway.types import Asked, Call, Caller, Decision, Deployment, Exchange, Policy, Snapshot, World
 from gateway.upstream.count import count
 from gateway.upstream.credentials.make import Credentials
 from gateway.upstream.run import NotBegun, Run

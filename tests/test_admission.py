@@ -240,7 +240,7 @@ def test_in_a_full_line_the_last_of_the_tenant_with_most_waiting_makes_way() -> 
 
 
 def test_beside_500_requests_of_one_tenant_another_waits_for_less_than_a_tenth_of_what_they_take() -> None:
-    """Calls of 0.2 to 0.4 s, 50 places, and ten requests a second of the other one: 99 of 100 wait for 30 ms at most."""
+    """Calls of 0.2 to 0.4 s, 50 places, ten requests a second of the other one: 99 of 100 wait for 30 ms at most."""
     waits: list[float] = []
     used: list[int] = []
     chance = random.Random(5)

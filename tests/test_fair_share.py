@@ -127,7 +127,7 @@ async def test_who_waited_and_found_nothing_left_twice_is_told_why(monkeypatch: 
         health = gateway.app.health
         monkeypatch.setattr(health, "cooling", lambda features, now, tenant: {"a": Cooling(now + 0.05, "share")})
         monkeypatch.setattr(health, "leave", lambda *asked: None)
-        status, took, code = await ask(gateway, "")
+        status, took, code = await ask(gateway, "anybody")
         (record,) = await gateway.settled(1)
     assert (status, code, took >= 0.1, record.outcome) == (429, "fair_share", True, "rate_limited")
     assert provider.asked("a") == []

@@ -60,13 +60,13 @@ def played(long_s: float, short_s: float, places: int, seconds: float) -> dict[s
     lasts = {"long": long_s, "short": short_s}
     held: dict[str, int] = {"long": places}
     ends = [(long_s * (n + 1) / places, "long") for n in range(places)]
-    had: Counter[str] = Counter()
+    had = dict.fromkeys(lasts, 0.0)
     while ends:
         ends.sort(reverse=True)
         now, gone = ends.pop()
         if now > seconds:
             break
-        had[gone] += int(now > long_s) * lasts[gone]
+        had[gone] += lasts[gone] if now > long_s else 0.0
         release(held, gone)
         for tenant in lasts:
             line.stand(tenant, 0, ANY, tenant)
