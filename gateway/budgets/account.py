@@ -44,6 +44,15 @@ class Row(Struct, frozen=True):
         """What the fleet has to reckon with."""
         return max(self.allowance, self.settled + self.lost)
 
+    def render(self) -> bytes:
+        """As a store keeps it: ``n allowance settled lost``."""
+        return b"%d %d %d %d" % (self.n, self.allowance, self.settled, self.lost)
+
+    @staticmethod
+    def parse(data: bytes) -> Row:
+        """A row as it is kept. Raises ValueError or TypeError for anything else."""
+        return Row(*map(int, data.split()))
+
 
 class Account(Struct, eq=False):
     """``held`` is reserved now; ``others`` is what other replicas had committed when the fleet was last heard.

@@ -141,6 +141,13 @@ class Book:
 
     def feed(self, turn: Turn, answer: Answer, now: float) -> None:
         """Take the answer to a turn."""
+        if answer.epoch != self._epoch:
+            # The store knows nothing any more of what it was told: it is told all again, also what others had said.
+            forgotten, self._epoch = bool(self._epoch), answer.epoch
+            self.tell_all()
+            if forgotten:
+                self._restoring = set(self._accounts)
+                return
         for ask, told in zip(turn.asks, answer.told, strict=True):
             account = self._accounts.get(ask.account)
             if account is not None:
@@ -150,11 +157,6 @@ class Book:
         self._short = set(answer.short)
         for name in self._short & self._accounts.keys():
             self._accounts[name].changed = True
-        if answer.epoch != self._epoch:
-            # The store knows nothing any more of what it was told: it is told all again, also what others had said.
-            self._restoring = set(self._accounts) if self._epoch else set()
-            self._epoch = answer.epoch
-            self.tell_all()
 
     def unheard(self, turn: Turn) -> None:
         """Whether the turn has arrived is not known: it is told again."""

@@ -74,28 +74,36 @@ class Fleet:
 
     def turn(self, turn: Turn, replicas: int = 1, *, barred: bool = False) -> Answer:
         """Take a turn. Nothing is granted while ``barred``; rows are taken all the same."""
-        told, short = [], []
-        for ask in turn.asks:
-            told.append(self._told(turn.replica, ask, replicas, barred))
-            if not barred and told[-1].allowance < ask.need:
-                short.append(ask.account)
+        short: list[str] = []
+        told = [self._told(turn.replica, ask, replicas, barred, short) for ask in turn.asks]
         return Answer(tuple(told), barred, short=tuple(short))
 
     def rows(self, account: str) -> dict[str, Row]:
         """The rows of an account, by replica."""
         return dict(self._accounts.get(account, {}))
 
-    def _told(self, replica: str, ask: Ask, replicas: int, barred: bool) -> Told:
+    def _told(self, replica: str, ask: Ask, replicas: int, barred: bool, short: list[str]) -> Told:
         rows = self._accounts.setdefault(ask.account, {})
-        others = [row for name, row in rows.items() if name != replica]
-        committed = sum(row.committed for row in others)
+        for name, data in ask.rows:
+            _restore(rows, replica, name.decode(), Row.parse(data))
+        others = {name: row for name, row in rows.items() if name != replica}
+        committed = sum(row.committed for row in others.values())
         row = ask.row
         if replica in rows and rows[replica].n > row.n:
             row = rows[replica]
         else:
             free = 0 if barred else ask.limit - committed - row.committed
             row = rows[replica] = Row(row.n, granted(ask, free, replicas), row.settled, row.lost)
-        return Told(row.allowance, committed, sum(one.settled for one in others))
+            if not barred and row.allowance < ask.need:
+                short.append(ask.account)
+        kept = tuple([(name.encode(), one.render()) for name, one in others.items()])
+        return Told(row.allowance, committed, sum(one.settled for one in others.values()), kept)
+
+
+def _restore(rows: dict[str, Row], replica: str, name: str, row: Row) -> None:
+    """Take what one replica has heard of another, unless that one has told more."""
+    if name != replica and (name not in rows or rows[name].n < row.n):
+        rows[name] = row
 
 
 def granted(ask: Ask, free: int, replicas: int) -> int:

@@ -22,10 +22,11 @@ __all__ = ["BARRED_MS", "read_rows", "take_turn"]
 BARRED_MS: Final = 2_000
 
 
-async def take_turn(client: Client, prefix: str, turn: Turn, epoch: str) -> Answer:
-    """What the fleet makes of a turn. ``epoch`` is what a store that knows of none is to call its own.
+async def take_turn(client: Client, prefix: str, turn: Turn, epoch: str, *, barred_ms: int = BARRED_MS) -> Answer:
+    """What the fleet makes of a turn.
 
-    Raises what redis-py raises.
+    ``epoch`` is what a store that knows of none is to call its own; one that is new in charge grants nothing for
+    ``barred_ms``. Raises what redis-py raises.
     """
     own = f"{prefix}:account:"
     keys = [
@@ -34,7 +35,7 @@ async def take_turn(client: Client, prefix: str, turn: Turn, epoch: str) -> Answ
         f"{prefix}:accounts:short",
         *(own + a.account for a in turn.asks),
     ]
-    args: list[str | bytes | int] = [turn.replica, epoch, BARRED_MS, PRESENT_MS]
+    args: list[str | bytes | int] = [turn.replica, epoch, barred_ms, PRESENT_MS]
     for ask in turn.asks:
         args += _arguments(ask)
     barred, epoch_told, short, *told = cast(Any, await client.eval(ACCOUNTS, len(keys), *keys, *cast(Any, args)))
@@ -53,7 +54,7 @@ async def read_rows(client: Client, prefix: str, accounts: Sequence[str]) -> Map
         pipeline.hgetall(f"{prefix}:account:{account}")
     replies = await pipeline.execute()
     return {
-        account: {replica.decode(): _row(row) for replica, row in rows.items()}
+        account: {replica.decode(): Row.parse(row) for replica, row in rows.items()}
         for account, rows in zip(accounts, replies, strict=True)
     }
 
@@ -68,7 +69,3 @@ def _arguments(ask: Ask) -> Iterator[str | bytes | int]:
 def _told(one: Sequence[Any]) -> Told:
     allowance, others, settled, rows = one
     return Told(int(allowance), int(others), int(settled), tuple(zip(rows[0::2], rows[1::2], strict=True)))
-
-
-def _row(told: bytes) -> Row:
-    return Row(*map(int, told.split()))
