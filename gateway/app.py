@@ -77,6 +77,7 @@ class App:
         self._problems: tuple[Problem, ...] = ()
         self._loaded_at = wall()
         self._draining = False
+        self._state_up = True
         self._syncing: asyncio.Task[None] | None = None
         self._probes: set[asyncio.Task[None]] = set()
         self._listeners: list[Listener] = []
@@ -229,8 +230,19 @@ class App:
             # Before the first refresh there is no age but that of this process.
             self.pipeline.refreshed_at = health.refreshed_at or self.pipeline.refreshed_at
             self.metrics.redis_up(health.up)
+            self._say_of(health)
             self.metrics.inflight.value = self.admission.inflight
             await asyncio.sleep(SYNC_S)
+
+    def _say_of(self, health: StateHealth) -> None:
+        """The log hears when the shared state is lost, why, and when it is back."""
+        if health.up is self._state_up:
+            return
+        self._state_up = health.up
+        if health.up:
+            self._log.say("state.back")
+        else:
+            self._log.say("state.lost", level="error", error=health.error)
 
     async def _again(self, what: str, run: Callable[[], Awaitable[None]]) -> None:
         """What runs for ever is begun anew after a defect: it must not end what else depends on it."""

@@ -22,6 +22,7 @@ from gateway.api.serve import bind
 from gateway.app import App, Load
 from gateway.config.watch import Watcher
 from gateway.errors import ConfigError
+from gateway.state.link import first_contact
 from gateway.telemetry.log import Log, to_stderr
 from gateway.types import World
 
@@ -53,6 +54,8 @@ def launch(load: Load, banner: Banner, *, path: str, worker: Inherited | None = 
 
     try:
         world = read()
+        if world.state is not None:
+            asyncio.run(first_contact(world.state.reveal(), world.source))
         public, admin = _sockets(world, worker)
     except (ConfigError, OSError) as error:
         print(error, file=sys.stderr)

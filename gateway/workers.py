@@ -8,6 +8,7 @@ A parent that is killed can tell its workers nothing; but a pipe of which it hol
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from msgspec import Struct
 
 from gateway.api.serve import bind
 from gateway.errors import ConfigError
+from gateway.state.link import first_contact
 from gateway.types import World
 
 __all__ = ["MOST", "supervise"]
@@ -55,6 +57,7 @@ def supervise(load: Callable[[], World], command: Command, workers: int) -> int:
                 f"--workers {workers} needs `state:` with a Redis address, where cooling, spend and the decision log"
                 " of several processes meet; set it, or run one worker"
             )
+        asyncio.run(first_contact(world.state.reveal(), world.source))
         public = bind(world.server.host, world.server.port)
         crew = [Worker(n, bind(world.server.admin_host, _admin_port(world, n))) for n in range(workers)]
     except (ConfigError, OSError) as error:

@@ -1,5 +1,6 @@
 """The connection to Redis, found again by itself when it is lost. Read next: over_redis.py, which talks over it.
 
+One that evicts is not used: budgets and leases that it drops without a word would be spent twice.
 A command gets 50 ms and no second try: with the defaults of redis-py a dead Redis costs 4 seconds a call and a
 frozen one 25. Only finding it again is repeated, in a task of its own; behind Sentinels it asks them each time
 where to look.
@@ -8,6 +9,7 @@ where to look.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any, Final
 
 from redis.asyncio import Redis as Client
@@ -18,10 +20,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
+from gateway.errors import ConfigError, Problem
 from gateway.state.address import Address, parse_address
 from gateway.state.ending import end
 
-__all__ = ["Link"]
+__all__ = ["Evicts", "Link", "first_contact"]
 
 #: How long a Sentinel has to answer, in seconds: nothing but finding the store waits for it.
 SENTINEL_S: Final = 0.5
@@ -29,6 +32,34 @@ SENTINEL_S: Final = 0.5
 LOOK_S: Final = 0.25
 #: How often a store that takes no writes is looked up anew, in seconds.
 LOOK_UP_S: Final = 1.0
+#: How long a store has to answer before the gateway starts without it, in seconds.
+CONTACT_S: Final = 1.0
+
+
+class Evicts(RedisError):
+    """The store drops keys when it is full."""
+
+    def __init__(self, policy: str) -> None:
+        super().__init__(
+            f"Redis evicts what it holds when it is full (maxmemory-policy {policy}), and budgets with it: run CONFIG "
+            "SET maxmemory-policy noeviction, and put `maxmemory-policy noeviction` into its configuration"
+        )
+
+
+async def first_contact(url: str, source: str) -> None:
+    """Whether the store may be used. One that cannot be reached may: it is asked again when it is there.
+
+    Raises ConfigError about ``source``, the configuration, where it evicts.
+    """
+    link = Link(url, command_s=CONTACT_S, connect_s=CONTACT_S)
+    try:
+        await link.reach()
+    except Evicts as error:
+        raise ConfigError([Problem(source, 0, 0, f"state: {error}")]) from error
+    except (RedisError, OSError):
+        return
+    finally:
+        await link.aclose()
 
 
 class Link:
@@ -76,6 +107,13 @@ class Link:
         """All is well."""
         self.error = None
 
+    async def judge(self) -> None:
+        """Whether the store may be used. Raises Evicts, or what redis-py raises."""
+        with contextlib.suppress(ResponseError):  # who may not ask is not told
+            memory = await self.client.info("memory")
+            if (policy := memory.get("maxmemory_policy", "noeviction")) != "noeviction":
+                raise Evicts(policy)
+
     async def aclose(self) -> None:
         """Stop looking, and close what is open."""
         if self._connecting is not None:
@@ -93,13 +131,15 @@ class Link:
         return due
 
     async def _connect(self) -> None:
-        await self._until_there(self._reach)
+        await self._until_there(self.reach)
         self._connected = True
 
-    async def _reach(self) -> None:
+    async def reach(self) -> None:
+        """Connect anew. Raises Evicts, or RedisError or OSError when it is not there."""
         try:
             await self.client.connection_pool.disconnect()
             await self.client.ping()
+            await self.judge()
         except (RedisError, OSError) as error:
             self.error = str(error) or type(error).__name__
             raise

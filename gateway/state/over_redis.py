@@ -13,6 +13,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from math import inf
 from typing import Any, Final, TypeVar, cast
 
 from redis.exceptions import RedisError, ResponseError
@@ -45,6 +46,8 @@ SEND_S: Final = 0.15
 SYNC_S: Final = 0.3
 #: How long a batch that was refused (Redis is full, or only reads) waits for its next try, in seconds.
 REFUSED_S: Final = 1.0
+#: How often it is made sure that Redis does not evict, in seconds.
+JUDGE_S: Final = 1.0
 #: How long somebody who asks (find, recent) waits, in seconds.
 ASK_S: Final = 1.0
 
@@ -85,6 +88,7 @@ class Redis(View):
         self._heard_at: float | None = None
         self._refused: str | None = None
         self._refused_at = 0.0
+        self._judged_at = -inf
 
     @property
     def blank(self) -> bool:
@@ -187,6 +191,9 @@ class Redis(View):
         more = await self._send(now, self._meeting)
         while more and asyncio.get_running_loop().time() < give_over_at:
             more = await self._send(now, None)
+        if not 0 <= now - self._judged_at < JUDGE_S:
+            await self._link.judge()
+            self._judged_at = now
 
     async def _send(self, now: float, meeting: Meeting | None) -> bool:
         """One round trip, with a batch and all else there is to say. Whether there may be another batch."""
