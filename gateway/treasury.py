@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
 
 from gateway.budgets.account import Account
-from gateway.budgets.book import Book
+from gateway.budgets.book import LOOK_S, Book
 from gateway.budgets.fleet import Ask, Turn
 from gateway.budgets.past import Past
 from gateway.errors import GatewayError, Unavailable
@@ -120,6 +121,7 @@ class Treasury:
         self._past = [turn for turn in self._turns_of_the_past(shared=state.health().kind != "memory") if turn.asks]
         self._to_tell = list(self._past)
         self._epoch = ""
+        self._heard_at = -inf
         if ledger is not None:
             ledger.write("money", self.chapter.begin())
 
@@ -263,7 +265,7 @@ class Treasury:
         self._flush()
         turn = self.book.render(self._clock(), self._wall())
         self._rendered = True
-        if not turn.asks:
+        if not turn.asks and not self._is_due():
             return True
         try:
             answer = await self._state.accounts(turn)
@@ -271,13 +273,18 @@ class Treasury:
             self.book.unheard(turn)
             self._lost(error.message)
             return False
-        self.book.feed(turn, answer, self._clock())
+        self._heard_at = self._clock()
+        self.book.feed(turn, answer, self._heard_at)
         if (answer.barred and not self.barred) or answer.epoch != self._epoch:
             # A store that is new in charge may not know of earlier processes what the one before it did.
             self._to_tell, self._epoch = list(self._past), answer.epoch
         self.error, self.barred = None, answer.barred
         self.book.grace = self.money.grace if answer.barred and not self._closed else 0
         return True
+
+    def _is_due(self) -> bool:
+        """Whether to ask though there is nothing to say: a store that has lost all must be told in time."""
+        return bool(self.book.accounts) and self._clock() - self._heard_at >= LOOK_S
 
     def _flush(self) -> None:
         """Before a turn: what it gives back, the fleet grants to others, so that no crash may undo it."""

@@ -15,6 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from gateway.budgets.period import Span
+from gateway.types import Period
 
 __all__ = ["Account", "Row"]
 
@@ -66,6 +67,7 @@ class Account(Struct, eq=False):
     scope: str
     limit: int
     span: Span
+    per: Period = "total"
     allowance: int = 0
     settled: int = 0
     lost: int = 0

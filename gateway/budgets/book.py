@@ -16,7 +16,7 @@ from gateway.budgets.fleet import Answer, Ask, Turn
 from gateway.budgets.period import span_of
 from gateway.types import Funds, Scope
 
-__all__ = ["Book", "Hold"]
+__all__ = ["LOOK_S", "Book", "Hold"]
 
 #: How often what is in use is looked at though there is nothing to tell, in seconds: decisions go by what is known.
 LOOK_S: Final = 0.9
@@ -75,10 +75,10 @@ class Book:
         budget = scope.budget
         assert budget is not None
         account = self._by_scope.get(scope.name)
-        if account is None or (account.span.ends_at or wall + 1) <= wall or (account.span.begins_at or wall) > wall:
+        if account is None or account.per != budget.per or not account.span.has(wall):
             span = span_of(budget.per, wall)
             name = f"{scope.name}/{span.name}"
-            account = self._accounts.setdefault(name, Account(name, scope.name, budget.micros, span))
+            account = self._accounts.setdefault(name, Account(name, scope.name, budget.micros, span, budget.per))
             account.alert_at = budget.alert_at
             self._by_scope[scope.name] = account
         elif account.limit != budget.micros:

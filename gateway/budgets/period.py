@@ -24,6 +24,10 @@ class Span(Struct, frozen=True):
     begins_at: float | None
     ends_at: float | None
 
+    def has(self, wall: float) -> bool:
+        """Whether this time (Unix) is in it."""
+        return (self.begins_at or wall) <= wall < (self.ends_at or wall + 1)
+
     def keep_s(self, now: float) -> int:
         """For how many seconds from ``now`` on (Unix time) what is known of it is worth keeping."""
         return TOTAL_KEPT_S if self.ends_at is None else max(1, int(self.ends_at - now)) + KEPT_S

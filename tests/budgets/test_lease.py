@@ -11,7 +11,7 @@ from gateway.budgets.account import Row
 from gateway.budgets.fleet import Ask, Turn
 from gateway.errors import Unavailable
 from gateway.testing.clock import HandWoundLoop
-from gateway.types import Money, Scope
+from gateway.types import Budget, Money, Scope
 from tests.budgets.stage import TEAM, Store, account, on_hand_wound_time, treasury
 
 CLOSED = Money(on_state_loss="closed")
@@ -194,6 +194,28 @@ async def test_who_stops_while_nobody_answers_stops_all_the_same(loop: HandWound
     assert await money.lease([account(money)], 10)
     store.mood = "gone"
     await money.stop()
+
+
+@on_hand_wound_time
+async def test_who_has_had_nothing_to_say_for_long_still_tells_a_store_that_has_lost_all(loop: HandWoundLoop) -> None:
+    store = Store()
+    store.epoch = "first"
+    money = treasury(store, clock=loop.clock)
+    assert await money.lease([account(money)], 10)
+    running = loop.create_task(money.run())
+    await loop.turn(1_000.0)
+    store._fleet._accounts.clear()
+    store.epoch = "second"
+    await loop.turn(1.5)
+    assert told(store)[store.replica].allowance == account(money).allowance == 28
+    assert len(store.turns) < 2_500
+    running.cancel()
+
+
+def test_another_kind_of_period_begins_at_once() -> None:
+    money = treasury(Store())
+    names = [account(money, Scope("team:a", Budget(10, per))).name for per in ("month", "day", "total", "day", "hour")]
+    assert names == [f"team:a/{of}" for of in ("2026-11", "2026-11-28", "total", "2026-11-28", "2026-11-28T08")]
 
 
 def test_who_has_no_budget_needs_no_purse() -> None:
