@@ -17,7 +17,7 @@ from typing import Protocol
 from bench.figures.__main__ import about
 from bench.figures.figure import Figure
 from bench.figures.table import lines, written
-from bench.money import layer
+from bench.money import layer, losses
 
 PAGE = Path(__file__).parents[2] / "docs" / "money-figures.md"
 
@@ -33,6 +33,8 @@ class Torture(Protocol):
 TORTURES: Mapping[str, Torture] = {
     "m1": layer.closed,
     "m2": layer.grace,
+    "m3": losses.closed,
+    "m4": losses.grace,
 }
 
 

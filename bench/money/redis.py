@@ -1,16 +1,17 @@
-"""The Redis of a torture, and how it loses what it was told last. Read next: losses.py, what is done to it."""
+"""The Redis of a torture, and how it loses what it was told last. Read next: losses.py, where that is done to it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, Final, cast
 
 from tests.redis_server import RedisServer, Sentinel
 
-__all__ = ["Pair", "pair"]
+__all__ = ["LOSSES", "Pair", "pair"]
 
 #: How long the one that takes over has heard nothing when it does, in seconds.
 DEAF_S = 1.0
@@ -55,19 +56,36 @@ class Pair:
         What was killed comes back empty, and follows.
         """
         main, spare = self.main, self.spare
-        spare.freeze()
+        await asyncio.to_thread(spare.ask, "REPLICAOF", "127.0.0.1", 1)  # where nobody is: it keeps what it has
         await asyncio.sleep(DEAF_S)
-        # What it was sent meanwhile waits in its socket, where it would find it: so the sockets go as well.
-        await asyncio.to_thread(main.ask, "CONFIG", "SET", "requirepass", "gone")
         await asyncio.to_thread(main.kill)
-        spare.thaw()
         await self._charge(spare)
         await asyncio.to_thread(main.start)
         await self._follow()
 
+    async def freeze(self, seconds: float) -> None:
+        """The one in charge is stopped for so long; the other takes over, and the first follows when it is back."""
+        main, spare = self.main, self.spare
+        main.freeze()
+        thaw_at = time.monotonic() + seconds
+        await self._charge(spare)
+        await asyncio.sleep(thaw_at - time.monotonic())
+        main.thaw()
+        await self._follow()
+
+    async def flush(self) -> None:
+        """Everything is deleted."""
+        await asyncio.to_thread(self.main.ask, "FLUSHALL")
+
+    async def restart(self) -> None:
+        """The one in charge ends and begins anew, with nothing, before the Sentinel has noticed."""
+        await asyncio.to_thread(self.main.kill)
+        await asyncio.to_thread(self.main.start)
+        await self._follow()
+
     async def _charge(self, server: RedisServer) -> None:
         give_up_at = time.monotonic() + WITHIN_S
-        while b"role:master" not in await asyncio.to_thread(said, server):
+        while (await asyncio.to_thread(said, server))["role"] != "master":
             if time.monotonic() > give_up_at:
                 raise RuntimeError("the Sentinel did not let the other take over")
             await asyncio.sleep(0.05)
@@ -77,7 +95,7 @@ class Pair:
         main, spare = self.main, self.spare
         await asyncio.to_thread(spare.ask, "REPLICAOF", "127.0.0.1", main.port)
         give_up_at = time.monotonic() + WITHIN_S
-        while b"link_status:up" not in await asyncio.to_thread(said, spare) or not await asyncio.to_thread(
+        while (await asyncio.to_thread(said, spare)).get("master_link_status") != "up" or not await asyncio.to_thread(
             self._sentinel.sees_replica
         ):
             if time.monotonic() > give_up_at:
@@ -85,7 +103,27 @@ class Pair:
             await asyncio.sleep(0.1)
 
 
-def said(server: RedisServer) -> bytes:
+#: What happens to it, by what it is called, in this order.
+LOSSES: Final[Mapping[str, Callable[[Pair], Awaitable[None]]]] = {
+    "another takes over, without the last second": Pair.fail_over,
+    "all is deleted": Pair.flush,
+    "restarted with nothing": Pair.restart,
+    "stopped for 5 s, another takes over": lambda servers: servers.freeze(5.0),
+}
+
+
+def said(server: RedisServer) -> Mapping[str, Any]:
     """What it says about who follows whom."""
-    told = server.ask("INFO", "replication")
-    return told if isinstance(told, bytes) else str(told).encode()
+    return cast(Mapping[str, Any], server.ask("INFO", "replication"))
+
+
+@asynccontextmanager
+async def pair(folder: Path) -> AsyncIterator[Pair]:
+    """All three, until the block is left."""
+    folder.mkdir(parents=True, exist_ok=True)
+    servers = Pair(folder)
+    try:
+        await servers.start()
+        yield servers
+    finally:
+        servers.kill()

@@ -54,7 +54,8 @@ class Told(Struct, frozen=True):
 class Answer(Struct, frozen=True):
     """The answers in order. ``barred``: the store is new in charge and grants nothing yet.
 
-    ``epoch`` changes when the store has lost all it knew. ``short`` names accounts of which somebody was refused.
+    ``epoch`` changes when the store has lost all it knew, or is another one. ``short`` names accounts of which somebody
+    was refused.
     """
 
     told: tuple[Told, ...]

@@ -146,8 +146,8 @@ return told
 #: Takes one turn of one replica's accounts (budgets/account.py and fleet.py say the same in Python), and
 #: answers with {barred, epoch, accounts that are short, then {allowance, others, others settled, their rows} for each}.
 #: A row is kept as "n allowance settled lost". A server that is new in charge (a failover, a restart) may not know what
-#: the one before it had granted last: it grants nothing until all replicas have had the time to tell it. One that has
-#: lost all gets a new epoch, which tells replicas to tell it what they know of others, too.
+#: the one before it had granted last: it grants nothing until all replicas have had the time to tell it. The epoch it
+#: answers with is another one, as it is when all was lost: so they tell it what they know of others, too.
 #: KEYS  about the store itself, the sorted set of replicas, the accounts that are short, then the accounts.
 #: ARGV  the replica, a new epoch, milliseconds to bar, milliseconds in which a replica counts as there; then for each
 #: account: limit, seconds it is kept, n, allowance, settled, lost, need, want, how many rows of others, (replica, row).
@@ -165,7 +165,7 @@ if not known[1] or known[2] ~= server then
 end
 local barred = now - since < tonumber(ARGV[3])
 local replicas = math.max(1, redis.call('ZCOUNT', KEYS[2], now - PRESENT, '+inf'))
-local answer = {barred and 1 or 0, epoch, false}
+local answer = {barred and 1 or 0, epoch .. server, false}
 local function read(row)
   local n, a, s, l = string.match(row or '', '^(%d+) (%d+) (%d+) (%d+)$')
   return tonumber(n or -1), tonumber(a or 0), tonumber(s or 0), tonumber(l or 0)
