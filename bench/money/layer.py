@@ -78,9 +78,7 @@ def orders(
     """For each of the processes."""
     directory.mkdir(parents=True, exist_ok=True)
     limit = int(PROCESSES * calls * sum(BOUNDS) / 2 * PART)
-    return [
-        Orders(f"p{n}", str(directory), url, calls, limit, on_loss, most, hold_s, crash) for n in range(PROCESSES)
-    ]
+    return [Orders(f"p{n}", str(directory), url, calls, limit, on_loss, most, hold_s, crash) for n in range(PROCESSES)]
 
 
 def outcome(all_orders: Sequence[Orders], killed: int, most: int, port: int) -> Outcome:
@@ -107,9 +105,17 @@ def figures(id: str, seen: Outcome, most: int) -> list[Figure]:
         same(id, "committed in the end, and settled + lost, µ$", committed(seen.rows), settled + lost),
         at_most(id, "settled other than it cost, of all calls", differences(truth.ended, books.settled), 0),
         at_most(id, "spent that was never reserved, µ$", unheld, 0, "{:,.0f}"),
-        at_most(id, f"spent (by the provider), of settled + lost {settled + lost:,} µ$", spent, settled + lost, "{:,.0f}"),
+        at_most(
+            id, f"spent (by the provider), of settled + lost {settled + lost:,} µ$", spent, settled + lost, "{:,.0f}"
+        ),
         at_most(id, "processes that counted overshoot or second settles otherwise", counted, 0),
-        at_least(id, "of the budget committed when the last was refused, %", 100 * (settled + lost) / limit, 99.0 if limit > 50_000_000 else 90.0, "{:.2f}"),
+        at_least(
+            id,
+            "of the budget committed when the last was refused, %",
+            100 * (settled + lost) / limit,
+            99.0 if limit > 50_000_000 else 90.0,
+            "{:.2f}",
+        ),
     ]
 
 

@@ -7,7 +7,6 @@ is forgotten then would be spent once more.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -26,7 +25,7 @@ PAUSE_S, ROUNDS = 4.0, 2
 #: The time that a call takes on average, in seconds.
 HOLD_S = 2.0
 #: How long nobody may know: until a Sentinel has noticed (1 s) and another is in charge, and while that grants nothing.
-UNKNOWN_S = 8.0
+UNKNOWN_S = 7.0
 
 
 async def closed(directory: Path, *, quick: bool = False) -> list[Figure]:
@@ -62,8 +61,7 @@ async def lose(servers: Pair, rounds: int) -> list[tuple[str, float]]:
     for _ in range(rounds):
         for name, loss in LOSSES.items():
             await asyncio.sleep(PAUSE_S)
-            began.append((name, time.time()))
-            await loss(servers)
+            began.append((name, await loss(servers)))
     return began
 
 

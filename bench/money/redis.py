@@ -50,7 +50,7 @@ class Pair:
         for server in (*self._servers, self._sentinel):
             server.kill()
 
-    async def fail_over(self) -> None:
+    async def fail_over(self) -> float:
         """The one in charge is killed when the other has not heard of it for a second, and takes over.
 
         What was killed comes back empty, and follows.
@@ -59,29 +59,37 @@ class Pair:
         await asyncio.to_thread(spare.ask, "REPLICAOF", "127.0.0.1", 1)  # where nobody is: it keeps what it has
         await asyncio.sleep(DEAF_S)
         await asyncio.to_thread(main.kill)
+        began = time.time()
         await self._charge(spare)
         await asyncio.to_thread(main.start)
         await self._follow()
+        return began
 
-    async def freeze(self, seconds: float) -> None:
+    async def freeze(self, seconds: float = 5.0) -> float:
         """The one in charge is stopped for so long; the other takes over, and the first follows when it is back."""
         main, spare = self.main, self.spare
         main.freeze()
+        began = time.time()
         thaw_at = time.monotonic() + seconds
         await self._charge(spare)
         await asyncio.sleep(thaw_at - time.monotonic())
         main.thaw()
         await self._follow()
+        return began
 
-    async def flush(self) -> None:
+    async def flush(self) -> float:
         """Everything is deleted."""
+        began = time.time()
         await asyncio.to_thread(self.main.ask, "FLUSHALL")
+        return began
 
-    async def restart(self) -> None:
+    async def restart(self) -> float:
         """The one in charge ends and begins anew, with nothing, before the Sentinel has noticed."""
+        began = time.time()
         await asyncio.to_thread(self.main.kill)
         await asyncio.to_thread(self.main.start)
         await self._follow()
+        return began
 
     async def _charge(self, server: RedisServer) -> None:
         give_up_at = time.monotonic() + WITHIN_S
@@ -103,12 +111,12 @@ class Pair:
             await asyncio.sleep(0.1)
 
 
-#: What happens to it, by what it is called, in this order.
+#: What happens to it, by what it is called, in this order. Each says when it began (Unix time).
 LOSSES: Final[Mapping[str, Callable[[Pair], Awaitable[None]]]] = {
     "another takes over, without the last second": Pair.fail_over,
     "all is deleted": Pair.flush,
     "restarted with nothing": Pair.restart,
-    "stopped for 5 s, another takes over": lambda servers: servers.freeze(5.0),
+    "stopped for 5 s, another takes over": Pair.freeze,
 }
 
 

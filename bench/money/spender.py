@@ -1,4 +1,4 @@
-"""One process that spends a budget through a Treasury of its own, and is killed in the middle of it. Read next: crew.py.
+"""One process that spends a budget through a Treasury of its own, and is killed on the way. Read next: crew.py.
 
 What it does it also writes to a file of its own, line by line, each before the treasury hears of it: what the provider
 would know. A process that is started again goes on with the number of calls that file has.
@@ -96,6 +96,7 @@ class Spender:
     async def run(self) -> None:
         """All of it."""
         self._tell("start", self._treasury.book.replica)
+        await self._state.sync(time.monotonic())
         background = [asyncio.create_task(self._treasury.run()), asyncio.create_task(self._sync())]
         await asyncio.gather(*[self._slot() for _ in range(AT_ONCE)])
         # What earlier lives have left behind is told with the first turns.
