@@ -36,12 +36,13 @@ class Books(Struct):
 class Truth(Struct):
     """What processes wrote themselves: calls that began and ended by id, who was refused and when nobody knew.
 
-    ``unknown`` holds from when until when, as Unix times. ``stops`` are the last words of processes that ended well.
+    ``told`` is when somebody was told yes or no. ``unknown`` holds from when until when, as Unix times. ``stops`` are the last words of processes that ended well.
     """
 
     begun: dict[str, int]
     ended: dict[str, int]
     refused: list[float]
+    told: list[float]
     unknown: list[tuple[float, float]]
     why: Counter[str]
     stops: list[list[int]]
@@ -75,16 +76,18 @@ def read_ledgers(paths: Sequence[Path]) -> Books:
 
 def read_truth(paths: Sequence[Path]) -> Truth:
     """What spenders wrote."""
-    truth = Truth({}, {}, [], [], Counter(), [])
+    truth = Truth({}, {}, [], [], [], Counter(), [])
     for path in paths:
         for line in lines(path):
             match line:
-                case ["begin", id, bound, _]:
+                case ["begin", id, bound, at]:
                     truth.begun[id] = bound
+                    truth.told.append(at)
                 case ["end", id, cost]:
                     truth.ended[id] = cost
                 case ["refused", _, _, at]:
                     truth.refused.append(at)
+                    truth.told.append(at)
                 case ["unknown", began, ended, said]:
                     truth.unknown.append((began, ended))
                     truth.why[said] += 1

@@ -7,6 +7,7 @@ is forgotten then would be spent once more.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,8 @@ PAUSE_S, ROUNDS = 4.0, 2
 HOLD_S = 2.0
 #: How long nobody may know: until a Sentinel has noticed (1 s) and another is in charge, and while that grants nothing.
 UNKNOWN_S = 7.0
+#: Windows in which answers are counted, and how soon after a loss, in seconds.
+WINDOW_S, SOON_S = 0.25, 10.0
 
 
 async def closed(directory: Path, *, quick: bool = False) -> list[Figure]:
@@ -66,10 +69,16 @@ async def lose(servers: Pair, rounds: int) -> list[tuple[str, float]]:
 
 
 def refusals(id: str, began: Sequence[tuple[str, float]], truth: Truth) -> list[Figure]:
-    """For how long after each loss somebody was told that nobody knows; the worst of its rounds."""
-    ends = [at for _, at in began[1:]] + [float("inf")]
+    """For how long after each loss most were told that nobody knows; the worst of its rounds."""
     longest: dict[str, float] = {}
-    for (name, at), end in zip(began, ends, strict=True):
-        told = [told_at - at for asked_at, told_at in truth.unknown if at <= asked_at < end]
-        longest[name] = max(longest.get(name, 0.0), *told, 0.0)
+    for name, at in began:
+        longest[name] = max(longest.get(name, 0.0), until_told(at, truth))
     return [at_most(id, f"{name}: told 503 for, s", s, UNKNOWN_S, "{:.1f}") for name, s in longest.items()]
+
+
+def until_told(at: float, truth: Truth) -> float:
+    """The end of the last window, soon after a loss, in which fewer were told than not."""
+    unknown = Counter(int((told_at - at) / WINDOW_S) for _, told_at in truth.unknown)
+    told = Counter(int((told_at - at) / WINDOW_S) for told_at in truth.told)
+    bad = [n for n in range(int(SOON_S / WINDOW_S)) if unknown[n] > told[n]]
+    return (bad[-1] + 1) * WINDOW_S if bad else 0.0
