@@ -17,7 +17,7 @@ from typing import Protocol
 from bench.figures.__main__ import about
 from bench.figures.figure import Figure
 from bench.figures.table import lines, written
-from bench.money import layer, losses
+from bench.money import gateways, layer, losses
 
 PAGE = Path(__file__).parents[2] / "docs" / "money-figures.md"
 
@@ -35,6 +35,8 @@ TORTURES: Mapping[str, Torture] = {
     "m2": layer.grace,
     "m3": losses.closed,
     "m4": losses.grace,
+    "m5": gateways.killed,
+    "m6": gateways.killed_while_redis_fails,
 }
 
 

@@ -36,7 +36,8 @@ class Books(Struct):
 class Truth(Struct):
     """What processes wrote themselves: calls that began and ended by id, who was refused and when nobody knew.
 
-    ``told`` is when somebody was told yes or no. ``unknown`` holds from when until when, as Unix times. ``stops`` are the last words of processes that ended well.
+    ``told`` is when somebody was told yes or no. ``unknown`` holds from when until when somebody was told neither, as
+    Unix times. ``stops`` are the last words of processes that ended well.
     """
 
     begun: dict[str, int]
