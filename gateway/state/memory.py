@@ -10,6 +10,7 @@ from typing import Final
 
 from gateway.budgets.account import Row
 from gateway.budgets.fleet import Answer, Fleet, Turn
+from gateway.state.keybook import Keybook
 from gateway.state.ledger import Ledger
 from gateway.state.verbs import Health
 from gateway.state.view import View
@@ -37,6 +38,7 @@ class Memory(View):
         self._fleet = Fleet()
         self._firsts: set[str] = set()
         self._written_at = -inf
+        self.keybook = Keybook()
 
     def __repr__(self) -> str:
         return f"state in memory: {len(self._records)} of {self._kept} records"
@@ -87,6 +89,22 @@ class Memory(View):
     async def recent(self, limit: int) -> Sequence[bytes]:
         """See State.recent."""
         return list(islice(reversed(self._records.values()), limit))
+
+    def key(self, id: str) -> bytes | None:
+        """See State.key."""
+        return self.keybook.find(id)
+
+    async def find_key(self, id: str) -> bytes | None:
+        """See State.find_key: all are known here."""
+        return self.keybook.find(id)
+
+    async def keys(self) -> Mapping[str, bytes]:
+        """See State.keys."""
+        return self.keybook.all()
+
+    async def change_key(self, id: str, before: bytes | None, after: bytes | None) -> bytes | None:
+        """See State.change_key. Raises Unavailable where the ledger does not take it."""
+        return self.keybook.change(id, before, after)
 
     async def sync(self, now: float) -> None:
         """See State.sync: there is nobody to sync with, but what is asked for is granted here as in a fleet."""

@@ -3,7 +3,7 @@
 Under ``prefix``: ``decisions`` is a stream of records, up to 64 in an entry as lines; ``decisions:ids`` is a stream
 of their ids with the same entry ids, which is how a record is found: one more small write per entry instead of an
 index key per record, trimmed in the same step. What is shared about health has its keys in meeting.py, what was used in
-telling.py, what is remembered for callers in recollection.py.
+telling.py, what is remembered for callers in recollection.py, the keys that callers have in keyring.py.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from gateway.budgets.account import Row
 from gateway.budgets.fleet import Answer, Turn
 from gateway.errors import Unavailable
 from gateway.state.accounts import read_rows, take_turn
+from gateway.state.keyring import Keyring
 from gateway.state.link import Link
 from gateway.state.meeting import Feed, Meeting
 from gateway.state.outbox import Batch, Outbox
@@ -78,6 +79,7 @@ class Redis(View):
         self._outbox = Outbox(buffered, BATCH)
         self._meeting = Meeting(self, prefix, self.replica)
         self._telling = Telling(self.tally, prefix, self.replica)
+        self._keyring = Keyring(self._link, prefix)
         self._recollection = Recollection(self._link, prefix, self.remembered, self.buckets)
         self._log = f"{prefix}:decisions"
         self._ids = f"{prefix}:decisions:ids"
@@ -148,6 +150,22 @@ class Redis(View):
         while (page := await self._ask(lambda: anext(pages, None))) is not None:
             yield page
 
+    def key(self, id: str) -> bytes | None:
+        """See State.key."""
+        return self._keyring.find(id)
+
+    async def find_key(self, id: str) -> bytes | None:
+        """See State.find_key."""
+        return await self._keyring.ask(id)
+
+    async def keys(self) -> Mapping[str, bytes]:
+        """See State.keys. Raises Unavailable when Redis does not answer."""
+        return await self._ask(self._keyring.all)
+
+    async def change_key(self, id: str, before: bytes | None, after: bytes | None) -> bytes | None:
+        """See State.change_key. Raises Unavailable when Redis does not answer."""
+        return await self._ask(lambda: self._keyring.change(id, before, after))
+
     async def sync(self, now: float) -> None:
         """See State.sync. Takes at most half a second, whatever Redis does."""
         self._now = now
@@ -181,6 +199,7 @@ class Redis(View):
             await self._recollection.finish()
             with contextlib.suppress(RedisError, OSError):
                 await self._meeting.leave(self._link.client)
+        await self._keyring.aclose()
         await self._link.aclose()
 
     async def _from_others(self, names: Sequence[str]) -> Mapping[str, bytes]:
@@ -189,6 +208,7 @@ class Redis(View):
     async def _exchange(self, now: float) -> None:
         give_over_at = asyncio.get_running_loop().time() + SEND_S
         more = await self._send(now, self._meeting)
+        await self._keyring.catch_up()
         while more and asyncio.get_running_loop().time() < give_over_at:
             more = await self._send(now, None)
         if not 0 <= now - self._judged_at < JUDGE_S:
@@ -202,7 +222,11 @@ class Redis(View):
         if batch is not None:
             keys, args = self._delivery(batch)
             pipeline.eval(DELIVER, len(keys), *keys, *args)
-        feeds = [*meeting.render(pipeline, now), *self._telling.render(pipeline, now)] if meeting is not None else []
+        feeds: list[Feed] = []
+        if meeting is not None:
+            feeds += meeting.render(pipeline, now)
+            feeds += self._telling.render(pipeline, now)
+            feeds += self._keyring.render(pipeline)
         replies = await pipeline.execute(raise_on_error=False)
         more = batch is not None and self._delivered(batch, replies.pop(0), now)
         if meeting is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ACCOUNTS", "COOL", "DELIVER", "DRAW", "LEASE", "MEET", "TELL"]
+__all__ = ["ACCOUNTS", "CHANGE", "COOL", "DELIVER", "DRAW", "LEASE", "MEET", "TELL"]
 
 #: Takes one batch of one replica, once: a batch that was sent again after a timeout changes nothing.
 #: KEYS  number of the replica's last batch, log, ids of the log, count of all records.
@@ -239,4 +239,15 @@ end
 local err = try('HSET', KEYS[1], '', ARGV[1], unpack(ARGV, 4)) or try('EXPIRE', KEYS[1], ARGV[2])
   or try('SADD', KEYS[2], ARGV[3]) or try('EXPIRE', KEYS[2], ARGV[2])
 return {last, err or ''}
+"""
+
+#: Puts one document in place of another and notes that, unless there is a third by now; empty is none. Answers with
+#: what is there then. A change that was made already is not made again.
+#: KEYS  the hash of documents, the stream of changes.  ARGV  the id, what is there, what is to be, entries to keep.
+CHANGE: Final = """
+local found = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+if found ~= ARGV[2] or found == ARGV[3] then return found end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'id', ARGV[1])
+if ARGV[3] == '' then redis.call('HDEL', KEYS[1], ARGV[1]) else redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) end
+return ARGV[3]
 """

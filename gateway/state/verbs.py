@@ -164,6 +164,28 @@ class State(Protocol):
         """What is remembered of these. Waits for other replicas only for what is not known here, 50 ms at most."""
         ...
 
+    def key(self, id: str) -> bytes | None:
+        """The document of a key made at run time, as far as it is known here."""
+        ...
+
+    async def find_key(self, id: str) -> bytes | None:
+        """The document of such a key; asks the fleet, 50 ms at most, where it is not known here.
+
+        Raises Unavailable where that is not found out: never None for a key that there may be.
+        """
+        ...
+
+    async def keys(self) -> Mapping[str, bytes]:
+        """The documents of all such keys, by id. Raises Unavailable."""
+        ...
+
+    async def change_key(self, id: str, before: bytes | None, after: bytes | None) -> bytes | None:
+        """Put a document in place of another; None is none. What is there then: a third, if somebody was faster.
+
+        It counts here at once, and on other replicas after their next sync. Raises Unavailable.
+        """
+        ...
+
     async def sync(self, now: float) -> None:
         """Send what was buffered and refresh what is read. Never raises: a store that is gone shows in ``health``."""
         ...
