@@ -11,6 +11,8 @@ import gc
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -26,6 +28,9 @@ from gateway.errors import ConfigError, Problem
 from gateway.health.health import Health
 from gateway.health.probe import probe
 from gateway.identity.make import Keyrings
+from gateway.keys.bunch import Bunch
+from gateway.keys.locksmith import Locksmith
+from gateway.keys.porter import Porter
 from gateway.pipeline import Pipeline, make_live
 from gateway.report import Report, gauges, of_budgets, report
 from gateway.spending import Spending
@@ -104,7 +109,7 @@ class App:
         self.admission = Admission(world.admission, clock=clock)
         self.health = Health(self._state, world, clock(), self.admission.freed)
         self._lag = LoopLag(self._lagged)
-        self.treasury = open_treasury(world, self._state, clock=clock, wall=wall)
+        self.treasury = self._open_treasury()
         self.alerts = Alerts(self._state, world.money, self.treasury.book.accounts, wall=wall, say=log.say)
         self._turns: list[asyncio.Task[None]] = []
 
@@ -118,7 +123,9 @@ class App:
             refused=self.metrics.refused,
             store=self._state,
             treasury=self.treasury,
+            porter=Porter(Bunch(self._state), wall=wall),
         )
+        self.locksmith = Locksmith(self._state, world=lambda: self.world, wall=wall)
         self.public = Edge(self.pipeline, make_public(self.pipeline, self.ready), clock=clock, wall=wall)
         self.admin = make_admin(self, self.ready, world.server.admin_token)
 
@@ -218,6 +225,31 @@ class App:
         self.metrics.lagged(seconds)
         self.admission.lagged(seconds)
 
+    def _open_treasury(self) -> Treasury:
+        """The budgets of this process, and the ledger, where it is needed or has something to say.
+
+        Otherwise it is opened when the first key is made: it may be given a budget.
+        """
+        chapter, path = Chapter(self._state.replica, self._wall), self.world.money.ledger
+        alone = self._state if isinstance(self._state, Memory) else None
+        chapters = (chapter,) if alone is None else (chapter, alone.tally, alone.keybook)
+        wanted = self.world.budgeted or (alone is not None and path is not None and Path(path).exists())
+        ledger = Ledger(path, chapters) if path is not None and wanted else None
+        treasury = Treasury(
+            self._state, self.world.money, clock=self._clock, wall=self._wall, chapter=chapter, ledger=ledger
+        )
+
+        def open_late(state: Memory) -> Ledger | None:
+            if state.ledger is None and path is not None:
+                state.ledger = Ledger(path, chapters)
+                treasury.keep_in(state.ledger)
+            return state.ledger
+
+        if alone is not None:
+            alone.ledger = ledger
+            alone.keybook.open = partial(open_late, alone)
+        return treasury
+
     async def _sync(self) -> None:
         while True:
             await self._state.sync(self._clock())
@@ -288,8 +320,13 @@ class App:
     def _needs_restart(self) -> list[str]:
         """Parts of the configuration that have changed and are read once, at start."""
         first, now = self._first, self.world
-        # These two are looked up for each request.
-        server = replace(now.server, max_body=first.server.max_body, body_timeout_s=first.server.body_timeout_s)
+        # These are looked up for each request.
+        server = replace(
+            now.server,
+            max_body=first.server.max_body,
+            body_timeout_s=first.server.body_timeout_s,
+            trusted_proxies=first.server.trusted_proxies,
+        )
         changed = {
             "server": server != first.server,
             "journal": now.journal != first.journal,
@@ -358,17 +395,6 @@ class App:
     def state(self) -> StateHealth:
         """How the shared state does."""
         return self._state.health()
-
-
-def open_treasury(world: World, state: State, *, clock: Callable[[], float], wall: Callable[[], float]) -> Treasury:
-    """The budgets of this process, and their ledger where there is one."""
-    chapter = Chapter(state.replica, wall)
-    path = world.money.ledger if world.budgeted else None
-    alone = state if isinstance(state, Memory) else None
-    ledger = Ledger(path, [chapter] if alone is None else [chapter, alone.tally]) if path is not None else None
-    if alone is not None:
-        alone.ledger = ledger
-    return Treasury(state, world.money, clock=clock, wall=wall, chapter=chapter, ledger=ledger)
 
 
 def _names(world: World) -> set[str]:

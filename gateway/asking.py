@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -40,12 +41,17 @@ class Admin:
 
     def get(self, path: str) -> httpx2.Response:
         """Its answer. Raises GatewayError with what it said, or that nobody is there."""
+        return self.ask("GET", path)
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx2.Response:
+        """As ``get``, whatever the method, with a body as JSON."""
+        send = partial(httpx2.request, method, f"{self.url}{path}", headers=self._headers, trust_env=False)
         try:
-            answer = httpx2.get(f"{self.url}{path}", headers=self._headers, timeout=PATIENCE_S, trust_env=False)
+            answer = send(timeout=PATIENCE_S) if body is None else send(timeout=PATIENCE_S, json=body)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             hint = "Start it, or name its admin listener with --admin."
             raise Unavailable(f"No gateway answers at {self.url}: {error}. {hint}") from error
-        if answer.status_code != 200:
+        if not answer.is_success:
             raise GatewayError(f"{self.url} refused: {_said(answer)}")
         return answer
 

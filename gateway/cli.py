@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import json
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,14 +13,14 @@ from typing import Final
 
 import msgspec
 
-from gateway import __version__
+from gateway import __version__, keys_command
 from gateway.api.body import judge, tags_of
 from gateway.asking import Admin, address_of, csv_of_usage, table_of_usage
 from gateway.config.discover import Found, discover, simulated_world_parts
 from gateway.config.load import check, json_schema, load, wants_discovery
 from gateway.errors import ConfigError, GatewayError, NotFound
 from gateway.intent.classify import Classifier
-from gateway.keys import ANYBODY, mint
+from gateway.keys.porter import ANYBODY
 from gateway.launch import Inherited, launch
 from gateway.pipeline import admit, gather
 from gateway.policy.decide import decide
@@ -36,7 +35,7 @@ from gateway.workers import MOST, supervise
 __all__ = ["main"]
 
 DEFAULT_CONFIG: Final = "config/gateway.yaml"
-OK, FAILED, WRONG = 0, 1, 2
+OK, FAILED = 0, 1
 #: The variable with the admin token of a gateway that is named by its address.
 VARIABLE: Final = "SIGNALBOX_ADMIN_TOKEN"
 
@@ -51,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "check": _check,
         "schema": _schema,
         "explain": _explain,
-        "keys": _keys,
+        "keys": keys_command.run,
         "usage": _usage,
         "bench": faults.run,
     }[command](arguments)
@@ -76,9 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     dry.add_argument("--model", default="auto", help="what the client names; default: auto")
     dry.add_argument("--key", metavar="ID", help="the virtual key that asks")
     dry.add_argument("--tags", default="", metavar="NAME=VALUE,…", help="as in the header x-gateway-tags")
-    keys = commands.add_parser("keys", help="make a virtual key")
-    keys.add_argument("action", choices=["new"])
-    keys.add_argument("id", help="its name in the configuration, as team-a")
+    keys_command.add_arguments(commands.add_parser("keys", help="make, change, rotate and revoke virtual keys"))
     usage = commands.add_parser("usage", parents=[config], help="say what was used, of a gateway that runs")
     usage.add_argument("--by", default="team,model", metavar="NAME,…", help=f"of {', '.join(BY)}; default: team,model")
     usage.add_argument("--from", dest="first", metavar="DAY", help="as 2026-11-01; default: the first of the month")
@@ -212,16 +209,6 @@ def _dry_run(world: World, body: bytes, *, key: str | None, tags: Mapping[str, s
     story.features, story.signals = asked.features, asked.signals
     story.decision = decide(asked, world, Snapshot(at=0.0))
     return story
-
-
-def _keys(arguments: argparse.Namespace) -> int:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", arguments.id):
-        print(f"{arguments.id!r} is no id for a key: use up to 32 of a-z, 0-9 and -", file=sys.stderr)
-        return WRONG
-    key, digest = mint(arguments.id)
-    print(f"{key}\n\nGive this to the client now: it is not kept anywhere. Put this into the configuration:\n")
-    print(f"keys:\n  - id: {arguments.id}\n    secret_hash: {digest}")
-    return OK
 
 
 def _usage(arguments: argparse.Namespace) -> int:

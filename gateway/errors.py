@@ -10,6 +10,7 @@ Read next: reliability/failures.py, the table that says what each kind of provid
     ├── NotFound            404  no such model, or no such address
     ├── MethodNotAllowed    405
     ├── RequestTimeout      408  the body did not come in time
+    ├── Conflict            409  what an operator wants to change is something else by now
     ├── PayloadTooLarge     413
     ├── UnsupportedMedia    415  a content type or encoding we do not read
     ├── RateLimited         429  a limit of ours
@@ -150,6 +151,12 @@ class RequestTimeout(GatewayError):
     status = 408
     type = "invalid_request_error"
     code = "request_timeout"
+
+
+class Conflict(GatewayError):
+    status = 409
+    type = "invalid_request_error"
+    code = "conflict"
 
 
 class PayloadTooLarge(GatewayError):

@@ -25,7 +25,8 @@ from gateway.identity.token import is_token
 from gateway.identity.tokens import Tokens
 from gateway.intent import features
 from gateway.intent.classify import Classifier
-from gateway.keys import identify
+from gateway.keys.credential import Address, Visitor
+from gateway.keys.porter import Porter, check_address
 from gateway.policy.decide import DIRECT_POLICY, decide
 from gateway.policy.match import AUTO, knows
 from gateway.policy.reference import reference_of
@@ -34,7 +35,18 @@ from gateway.providers.stream import as_stream
 from gateway.refusal import full, nothing_can
 from gateway.story import Story
 from gateway.treasury import Purse, Treasury
-from gateway.types import Asked, Call, Caller, Decision, Deployment, Exchange, Policy, Snapshot, World
+from gateway.types import (
+    Asked,
+    Call,
+    Caller,
+    Decision,
+    Deployment,
+    Exchange,
+    Networks,
+    Policy,
+    Snapshot,
+    World,
+)
 from gateway.upstream.count import count
 from gateway.upstream.credentials.make import Credentials
 from gateway.upstream.run import NotBegun, Run
@@ -87,9 +99,13 @@ class Conversation(Protocol):
         """The key or token that came with the request, as it came."""
         ...
 
+    def address(self, proxies: Networks) -> Address | None:
+        """Where it comes from; see keys/credential.py."""
+        ...
+
     @property
     def priority(self) -> Priority:
-        """How urgent it is."""
+        """How urgent it is, as far as the request says it: a key may say something else."""
         ...
 
     @property
@@ -156,6 +172,7 @@ class Pipeline:
         refused: Callable[[str], None],
         store: Store,
         treasury: Treasury,
+        porter: Porter,
     ) -> None:
         self._treasury = treasury
         self.live = live
@@ -165,6 +182,7 @@ class Pipeline:
         self._turn = 0
         self._stale = Stale()
         self._store = store
+        self._porter = porter
         self._record = record
         self._clock = clock
         self._wall = wall
@@ -176,16 +194,19 @@ class Pipeline:
         story = Story(conversation.id, self._wall(), self._clock(), live.world, client, retry)
         entered, tenant, purse = False, None, None
         try:
-            if not self.admission.enter(conversation.priority):
+            # The key is proved only inside, since those who are turned away must cost nothing.
+            story.priority = _urgency(conversation, self._porter.claimed(conversation.credential, live.world))
+            if not self.admission.enter(story.priority):
                 # Whose turn it is depends on who asks; who may not ask at all need not wait to be told.
-                story.caller = await self.who(conversation.credential, live)
+                story.caller = await self.who(conversation, live)
                 tenant = story.caller.tenant
-                await self.admission.wait(tenant, conversation.priority, conversation.patience_at)
+                await self.admission.wait(tenant, story.priority, conversation.patience_at)
             entered = True
             if tenant is None:
-                story.caller = await self.who(conversation.credential, live)
+                story.caller = await self.who(conversation, live)
                 tenant = story.caller.tenant
                 self.admission.took(tenant)
+            story.priority = _urgency(conversation, story.caller)
             story.call = call = _tagged(await conversation.read(live.world), story.caller)
             admit(call, story.caller, live.world)
             asked = gather(call, story.caller, live.classifier)
@@ -195,8 +216,6 @@ class Pipeline:
             await self._carry_out(asked, live, story, conversation, purse)
         except GatewayError as error:
             story.error, story.status = error, error.status
-            if isinstance(error, Unauthorized):
-                self._refused(error.reason)
             if not await self._degrade(error, live, conversation, story):
                 await conversation.refuse(error, story)
         except asyncio.CancelledError:
@@ -212,17 +231,28 @@ class Pipeline:
                 purse.close()
             self._record(story.close(self._clock()))
 
-    async def who(self, credential: str | None, live: Live) -> Caller:
-        """The caller whose key or token this is. Raises a GatewayError where it is nobody's."""
-        if live.tokens is not None and live.world.auth and credential is not None and is_token(credential):
-            return await live.tokens.caller_of(credential, self._wall())
-        return identify(credential, live.world)
+    async def who(self, visitor: Visitor, live: Live) -> Caller:
+        """Who asks. Raises Unauthorized, Forbidden or Unavailable; why nobody is let in is counted."""
+        try:
+            credential = visitor.credential
+            if live.tokens is not None and live.world.auth and credential is not None and is_token(credential):
+                caller = await live.tokens.caller_of(credential, self._wall())
+                check_address(caller, visitor, live.world)
+                return caller
+            # Whose key is known here need not be asked for.
+            return self._porter.known(visitor, live.world) or await self._porter.identify(visitor, live.world)
+        except Unauthorized as error:
+            self._refused(error.reason)
+            raise
+        except Forbidden as error:
+            self._refused(error.code or "forbidden")
+            raise
 
     async def _carry_out(
         self, asked: Asked, live: Live, story: Story, conversation: Conversation, purse: Purse | None
     ) -> None:
         """Decide and act; once more where all that was decided on had come to be left alone in between."""
-        asked, decision = await self._decide(asked, live, story, conversation.priority, purse)
+        asked, decision = await self._decide(asked, live, story, purse)
         if asked.call.operation == "count_tokens":
             await self._count(asked, decision, live, story, conversation)
             return
@@ -230,7 +260,7 @@ class Pipeline:
             story.reference = _reference(decision, live)
             await self._act(asked.call, decision, live, story, conversation, purse)
         except NotBegun:
-            asked, decision = await self._decide(asked, live, story, conversation.priority, purse)
+            asked, decision = await self._decide(asked, live, story, purse)
             try:
                 await self._act(asked.call, decision, live, story, conversation, purse)
             except NotBegun as nothing:
@@ -294,9 +324,7 @@ class Pipeline:
         known = {"openai", call.dialect}
         return await restore(self._store, caller, call, spoken - known) if spoken - known else call
 
-    async def _decide(
-        self, asked: Asked, live: Live, story: Story, priority: Priority, purse: Purse | None
-    ) -> tuple[Asked, Decision]:
+    async def _decide(self, asked: Asked, live: Live, story: Story, purse: Purse | None) -> tuple[Asked, Decision]:
         """The decision, as soon as something has room, paid for as far as its first try; and what it was made on.
 
         Raises what a client is to be told when nothing can serve.
@@ -317,7 +345,7 @@ class Pipeline:
             if until_at is None:
                 until_at = min(snapshot.at + live.world.admission.wait_s, asked.call.deadline_at or inf)
             if not (names := full(decision)) or not await self.admission.for_room(
-                asked.caller.tenant, priority, names, until_at
+                asked.caller.tenant, story.priority, names, until_at
             ):
                 raise nothing_can(decision, asked.call, snapshot)
 
@@ -366,8 +394,16 @@ class Pipeline:
         return Snapshot(now, cooling, self.health.load(now), self._turn, funds)
 
 
+def _urgency(conversation: Conversation, caller: Caller | None) -> Priority:
+    """A key that says how urgent it is counts more than a request that does."""
+    said = conversation.priority
+    return said if caller is None or caller.priority is None else caller.priority
+
+
 def admit(call: Call, caller: Caller, world: World) -> None:
-    """May this caller ask for this? Raises NotFound for a model that is unknown, Forbidden for one not the caller's."""
+    """May this caller ask for this? Raises NotFound for an unknown model, Forbidden for what is not the caller's."""
+    if caller.operations is not None and call.operation not in caller.operations:
+        raise Forbidden(f"Key {caller.id} may not be used for {call.operation}.", code="operation_not_allowed")
     if not knows(world, call.model):
         raise NotFound(
             f"The model {call.model[:64]!r} does not exist here: GET /v1/models lists those that do.",

@@ -5,7 +5,7 @@ Read next: pipeline.py, which opens and closes it.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -44,6 +44,7 @@ class Story(Struct, eq=False):
     client: str | None = None
     retry: int = 0
     caller: Caller = ANONYMOUS
+    priority: Literal["interactive", "batch"] = "interactive"
     call: Call | None = None
     features: Features | None = None
     signals: tuple[Signal, ...] = ()
@@ -156,6 +157,9 @@ class Story(Struct, eq=False):
             retry=self.retry,
             dialect=call.dialect if call is not None else "openai",
             dropped=self.dropped,
+            organisation=self.caller.organisation,
+            team=self.caller.team,
+            user=call.user if call is not None else None,
             warnings=self.warnings,
             baseline=self.baseline(),
         )

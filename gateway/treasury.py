@@ -113,7 +113,7 @@ class Treasury:
         self.barred = False
         self.error: str | None = None
         self._state = state
-        self._ledger = ledger
+        self._ledger: Ledger | None = None
         self._clock, self._wall = clock, wall
         self._turning: asyncio.Task[bool] | None = None
         self._rendered = False
@@ -123,7 +123,12 @@ class Treasury:
         self._epoch = ""
         self._heard_at = -inf
         if ledger is not None:
-            ledger.write("money", self.chapter.begin())
+            self.keep_in(ledger)
+
+    def keep_in(self, ledger: Ledger) -> None:
+        """Write down what is reserved from now on."""
+        self._ledger = ledger
+        ledger.write("money", self.chapter.begin())
 
     def __repr__(self) -> str:
         how = f"not heard of the fleet: {self.error}" if self.error else "barred" if self.barred else "in touch"

@@ -10,6 +10,7 @@ money is in integer micro-dollars (a price of 1 USD per million tokens is 1 micr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final, Literal, Protocol
 
 from msgspec import Struct
@@ -81,6 +82,7 @@ BYTES_PER_TOKEN: Final = 4
 #: Tokens that a picture is counted as at the very most: one of eight tiles at gpt-4o-mini.
 LARGEST_IMAGE: Final = 48_169
 
+Networks = tuple[IPv4Network | IPv6Network, ...]
 Operation = Literal["chat", "count_tokens"]
 Dialect = Literal["openai", "anthropic"]
 
@@ -420,11 +422,16 @@ class Shift(Struct, frozen=True, omit_defaults=True):
 
 
 class Key(Struct, frozen=True, eq=False):
-    """A virtual key. ``secret_hashes`` are lower-case hex SHA-256 digests of the whole key, one or two."""
+    """A virtual key. ``secret_hashes`` are lower-case hex HMAC-SHA256 digests of the whole key, one or two.
+
+    Of two, the second is that of the secret which is being replaced: it opens until ``retires_at`` (Unix time), or,
+    where that is None, until it is taken out.
+    """
 
     caller: Caller
     secret_hashes: tuple[str, ...]
     enabled: bool = True
+    retires_at: float | None = None
 
 
 class Issuer(Struct, frozen=True, eq=False):
@@ -462,7 +469,10 @@ class IntentRule(Struct, frozen=True):
 
 
 class Server(Struct, frozen=True):
-    """Where the gateway listens, and what it takes from clients. Read once, at start."""
+    """Where the gateway listens, and what it takes from clients. Read once, at start.
+
+    ``trusted_proxies`` are the networks of load balancers, which are believed whom they speak for.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -474,6 +484,7 @@ class Server(Struct, frozen=True):
     body_timeout_s: float = 30.0
     drain_delay_s: float = 10.0
     drain_s: float = 600.0
+    trusted_proxies: Networks = ()
 
 
 class Journal(Struct, frozen=True):
@@ -531,8 +542,9 @@ class World(Struct, frozen=True, eq=False):
     """One configuration, validated and immutable. Requests in flight keep theirs when another takes its place.
 
     ``version`` is a hash of what was configured. ``auth`` False means that anybody may ask. ``aliases`` maps names
-    that clients use to the names of deployments, routes or ``auto``. ``keys`` finds a key by any of its secret
-    hashes. ``issuers`` are those whose tokens count as keys do. ``state`` is a Redis address, or None.
+    that clients use to the names of deployments, routes or ``auto``. ``keys`` are the configured ones by id, and
+    ``pepper`` is what all keys are hashed with. ``issuers`` are those whose tokens count as keys do. ``state`` is a
+    Redis address, or None.
     """
 
     version: str
@@ -541,6 +553,7 @@ class World(Struct, frozen=True, eq=False):
     aliases: Mapping[str, str] = {}
     keys: Mapping[str, Key] = {}
     issuers: tuple[Issuer, ...] = ()
+    pepper: Secret | None = None
     auth: bool = False
     intents: tuple[IntentRule, ...] = ()
     server: Server = Server()
@@ -580,7 +593,7 @@ class Caller(Struct, frozen=True):
     team: str | None = None
     operations: frozenset[str] | None = None
     priority: Literal["interactive", "batch"] | None = None
-    networks: tuple[str, ...] | None = None
+    networks: Networks | None = None
     expires_at: float | None = None
     scopes: tuple[Scope, ...] = ()
     each_user: tuple[Scope, ...] = ()

@@ -22,8 +22,12 @@ from msgspec import Struct
 
 from gateway.config.load import load_text
 from gateway.errors import Unauthorized
-from gateway.keys import identify
+from gateway.keys.bunch import Bunch
+from gateway.keys.porter import Porter
+from gateway.state.memory import Memory
+from gateway.types import Caller
 from tests.gateway import BODY
+from tests.keys.guest import Guest
 from tests.redis_server import RedisServer, redis_server
 
 __all__ = ["redis_server"]
@@ -247,7 +251,8 @@ def test_a_new_key_opens_the_gateway_that_its_snippet_is_pasted_into() -> None:
     key, snippet = said.split("\n")[0], said[said.index("keys:") :]
     world = load_text(SIMULATED + snippet, {})
     assert status == 0
-    assert identify(key, world).id == "team-a"
+    porter = Porter(Bunch(Memory()), wall=lambda: 0.0)
+    assert porter.known(Guest(key), world) == Caller("team-a")
     with pytest.raises(Unauthorized):
-        identify(key[:-1] + ("a" if key[-1] != "a" else "b"), world)
+        porter.known(Guest(key[:-1] + ("a" if key[-1] != "a" else "b")), world)
     assert signalbox("keys", "new", "Team A")[0] == 2

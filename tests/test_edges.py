@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import warnings
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load_text
+from gateway.keys.form import mint
 from gateway.state.memory import Memory
 from gateway.testing.script import Script
 from gateway.testing.server import SimulatedProvider
@@ -20,8 +20,8 @@ from tests.redis_server import RedisServer, redis_server
 
 __all__ = ["redis_server"]
 
-SECRET = {"authorization": "Bearer gw_team_secret"}
-DIGEST = hashlib.sha256(b"gw_team_secret").hexdigest()
+TEAM, DIGEST = mint("team")
+SECRET = {"authorization": f"Bearer {TEAM}"}
 
 
 def key(**what: str) -> str:

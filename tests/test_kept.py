@@ -12,7 +12,7 @@ import pytest
 
 from gateway.cache import kept
 from gateway.config.load import load_text
-from gateway.keys import mint
+from gateway.keys.form import mint
 from gateway.providers.protocol import Kept
 from gateway.state import recollection
 from gateway.state.memory import Memory

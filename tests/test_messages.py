@@ -5,12 +5,12 @@ Read next: dialects/, which hold the translation itself.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.keys.form import mint
 from gateway.testing.faults import Fault
 from gateway.testing.script import Pace, Script
 from gateway.types import Usage
@@ -23,7 +23,7 @@ else:
 
 ASK: dict[str, Any] = {"model": "a", "max_tokens": 50, "messages": [{"role": "user", "content": "Hi"}]}
 TOOL: Any = {"name": "look", "description": "Looks.", "input_schema": {"type": "object", "properties": {}}}
-DIGEST = hashlib.sha256(b"gw_team_secret").hexdigest()
+KEY, DIGEST = mint("team")
 SPENT = Usage(input=10, output=3, cached_input=4)
 
 
@@ -133,7 +133,7 @@ async def test_what_the_client_does_wrong_is_the_right_exception() -> None:
         async with sdk(gateway) as client:
             with pytest.raises(anthropic.AuthenticationError):
                 await client.messages.create(**ASK)
-        async with sdk(gateway, "gw_team_secret") as client:
+        async with sdk(gateway, KEY) as client:
             with pytest.raises(anthropic.NotFoundError):
                 await client.messages.create(**{**ASK, "model": "nobody"})
             with pytest.raises(anthropic.BadRequestError) as caught:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 import time
 from collections.abc import AsyncIterable, Iterator
@@ -15,6 +14,7 @@ import pytest
 
 from gateway.config.discover import simulated_world_parts
 from gateway.config.load import load_text
+from gateway.keys.form import mint
 from gateway.testing.acts import Act, Send, Wait
 from gateway.testing.faults import Fault, Silence
 from gateway.testing.prompt import Prompt
@@ -212,13 +212,13 @@ async def test_nothing_of_the_clients_headers_reaches_the_provider() -> None:
 
 
 async def test_keys_open_what_they_name_and_nothing_else() -> None:
-    digest = hashlib.sha256(b"gw_team_secret").hexdigest()
+    key, digest = mint("team")
     keys = f"keys: [{{id: team, secret_hash: {digest}, models: [a], tags: {{team: legal}}}}]"
     async with against(keys) as (gateway, _):
         assert (await gateway.chat()).status_code == 401
         assert (await gateway.chat(authorization="Bearer wrong")).status_code == 401
         assert (await gateway.http.get(f"{gateway.url}/v1/models")).status_code == 401
-        right = {"authorization": "Bearer gw_team_secret"}
+        right = {"authorization": f"Bearer {key}"}
         assert (await gateway.chat(**right)).status_code == 200
         assert (await gateway.chat({**BODY, "model": "b"}, **right)).json()["error"]["code"] == "model_not_allowed"
         records = await gateway.settled(4)
@@ -230,7 +230,8 @@ async def test_keys_open_what_they_name_and_nothing_else() -> None:
         ]
         assert records[2].tags == {"team": "legal"}
         said = b"\n".join(gateway.said) + (await gateway.http.get(f"{gateway.admin}/metrics")).content
-        assert b"gw_team_secret" not in said
+        assert key.encode() not in said
+        assert digest.encode() not in said
         assert b"sk-provider-secret" not in said
 
 

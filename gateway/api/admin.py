@@ -6,6 +6,7 @@ Read next: ../app.py, which says what is behind it.
 from __future__ import annotations
 
 import hmac
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from gateway import __version__
+from gateway.api.admin_keys import KeyDesk, add_keys
 from gateway.api.public import Ready, add_health, refuse, refuse_plain
 from gateway.api.spending import add_spending
 from gateway.errors import GatewayError, NotFound, Unauthorized
@@ -27,7 +29,7 @@ from gateway.types import Exchange, Secret
 __all__ = ["Desk", "make_admin"]
 
 
-class Desk(Protocol):
+class Desk(KeyDesk, Protocol):
     """What operators can look at and do."""
 
     async def find(self, id: str) -> Exchange | None:
@@ -111,6 +113,8 @@ def make_admin(desk: Desk, ready: Ready, token: Secret | None) -> FastAPI:
         """Read the file again now. 422 when it has errors: the configuration in use then stays."""
         response.status_code = 200 if await desk.reload() else 422
         return desk.configuration()
+
+    add_keys(app, desk, guarded, time.time)
 
     @app.get("/admin/state", dependencies=guarded)
     async def state() -> Response:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.api.body import judge
-from gateway.api.client import Client
+from gateway.api.client import Client, user_of
 from gateway.api.heads import about
 from gateway.errors import GatewayError
 from gateway.providers.protocol import Answer
@@ -46,6 +46,7 @@ class Chat(Client):
             received_at=self.received_at,
             tags=self.tags,
             deadline_at=self._deadline(stream=stream),
+            user=user_of(fields),
         )
 
     async def answer(self, answer: Answer, story: Story) -> None:

@@ -25,14 +25,14 @@ from gateway.errors import (
     RequestTimeout,
     UnsupportedMedia,
 )
-from gateway.keys import credential
+from gateway.keys.credential import Address, address_of, credential
 from gateway.money import usd
 from gateway.providers.protocol import Answer
 from gateway.reliability.failures import to_client
 from gateway.story import Story
-from gateway.types import Call, Server, World
+from gateway.types import Call, Networks, Server, World
 
-__all__ = ["JSON", "STREAM", "Client", "Receive", "Scope", "Send"]
+__all__ = ["JSON", "STREAM", "Client", "Receive", "Scope", "Send", "user_of"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -45,6 +45,7 @@ STREAM: Final = (
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 )
+MAX_USER: Final = 256
 MAX_DEADLINE_S: Final = 3600.0
 #: Bytes a second that a body must bring, beyond the time that it has in any case.
 SLOWEST: Final = 1024
@@ -53,12 +54,17 @@ SLOWEST: Final = 1024
 class Client(ABC):
     """One request, in whatever dialect. Its steps are those of pipeline.Conversation."""
 
-    __slots__ = ("_headers", "_push", "_receive", "_send", "_whole", "credential", "id", "received_at", "started")
+    __slots__ = (
+        *("_head", "_headers", "_peer", "_push", "_receive", "_send", "_whole"),
+        *("credential", "id", "received_at", "started"),
+    )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, id: str, received_at: float) -> None:
         self.id = id
         self.received_at = received_at
-        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._head: list[Header] = scope["headers"]
+        self._headers: dict[bytes, bytes] = dict(self._head)
+        self._peer: tuple[str, int] | None = scope.get("client")
         self._receive = receive
         self._send = send
         self._whole = WHOLE in scope
@@ -78,6 +84,10 @@ class Client(ABC):
         """How many times the client's SDK has tried this before."""
         said = self._headers.get(b"x-stainless-retry-count", b"")
         return int(said) if said.isdigit() and len(said) <= 4 else 0
+
+    def address(self, proxies: Networks) -> Address | None:
+        """Where it comes from, None where that cannot be said."""
+        return address_of(self._peer[0] if self._peer else None, self._head, proxies)
 
     @property
     def priority(self) -> Priority:
@@ -243,6 +253,12 @@ class Client(ABC):
         except ValueError:
             return None
         return self.received_at + patience if 0 < patience <= MAX_DEADLINE_S else None
+
+
+def user_of(fields: Mapping[str, Any]) -> str | None:
+    """The end user that a request in canonical form names, cut to what a record and a budget may be called by."""
+    said = fields.get("user") or fields.get("safety_identifier")
+    return said[:MAX_USER] or None if type(said) is str else None
 
 
 def _shown(value: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.api.client import Client, Header, Receive, Scope, Send
+from gateway.api.client import Client, Header, Receive, Scope, Send, user_of
 from gateway.api.heads import about
 from gateway.dialects.anthropic_answer import message
 from gateway.dialects.anthropic_body import judge, judge_count
@@ -55,6 +55,7 @@ class Messages(Client):
 
     def _call(self, operation: Operation, said: dict[str, Any], size: int, headers: tuple[Header, ...]) -> Call:
         stream = operation == "chat" and said.get("stream") is True
+        fields = canonical(said)
         return Call(
             id=self.id,
             operation=operation,
@@ -62,12 +63,13 @@ class Messages(Client):
             model=said["model"],
             stream=stream,
             include_usage=stream,
-            fields=canonical(said),
+            fields=fields,
             size=size,
             received_at=self.received_at,
             tags=self.tags,
             deadline_at=self._deadline(stream=stream),
             native=Native(native(said), headers),
+            user=user_of(fields),
         )
 
     async def answer(self, answer: Answer, story: Story) -> None:

@@ -17,10 +17,10 @@ from gateway.api.heads import about_error
 from gateway.dialects import anthropic_models as models
 from gateway.dialects.anthropic_errors import envelope
 from gateway.errors import BadRequest, Forbidden, GatewayError, MethodNotAllowed, NotFound
-from gateway.keys import credential
+from gateway.keys.credential import Address, address_of, credential
 from gateway.pipeline import Pipeline
 from gateway.policy.match import AUTO
-from gateway.types import Caller, World
+from gateway.types import Caller, Networks, World
 
 __all__ = ["Ready", "add_health", "make_public", "refuse", "refuse_plain"]
 
@@ -49,7 +49,7 @@ def make_public(pipeline: Pipeline, ready: Ready) -> FastAPI:
         """All that this caller may name as a model."""
         live = pipeline.live
         world = live.world
-        caller = await pipeline.who(credential(dict(request.scope["headers"])), live)
+        caller = await pipeline.who(_Visitor(request), live)
         names = _names(world, caller)
         if _speaks_anthropic(request):
             return models.listed([name for name, _ in names], CREATED)
@@ -61,7 +61,7 @@ def make_public(pipeline: Pipeline, ready: Ready) -> FastAPI:
         """One of them."""
         live = pipeline.live
         world = live.world
-        caller = await pipeline.who(credential(dict(request.scope["headers"])), live)
+        caller = await pipeline.who(_Visitor(request), live)
         for name, owner in _names(world, caller):
             if name == model:
                 return models.one(name, CREATED) if _speaks_anthropic(request) else _model(name, owner)
@@ -97,6 +97,18 @@ def add_health(app: FastAPI, ready: Ready) -> None:
         why_not = ready()
         response.status_code = 503 if why_not else 200
         return {"status": why_not or "ok"}
+
+
+class _Visitor:
+    """Who sends a request, for keys/porter.py."""
+
+    def __init__(self, request: Request) -> None:
+        self.credential = credential(dict(request.scope["headers"]))
+        self._request = request
+
+    def address(self, proxies: Networks) -> Address | None:
+        peer = self._request.client
+        return address_of(peer.host if peer is not None else None, self._request.scope["headers"], proxies)
 
 
 def _names(world: World, caller: Caller) -> list[tuple[str, str]]:

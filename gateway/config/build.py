@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 import msgspec
 from pydantic import BaseModel
 
-from gateway.config.callers import issuer_of, key_of, micros, teams_of
+from gateway.config.callers import issuer_of, key_of, micros, networks_of, teams_of
 from gateway.config.draft import Draft
 from gateway.config.schema import Config, FetchEntry, PolicyEntry, RouteEntry, ServerEntry, WhenEntry
 from gateway.types import (
@@ -45,12 +46,8 @@ def build(draft: Draft, source: str) -> World:
         deployments=draft.deployments,
         routes=tuple(_route(entry, draft) for entry in config.routes or (DEFAULT_ROUTE,)),
         aliases={alias: resolve(alias, config.aliases) for alias in config.aliases},
-        keys={
-            secret_hash.lower(): key
-            for entry in config.keys
-            for key in [key_of(entry, teams)]
-            for secret_hash in entry.secret_hash
-        },
+        keys={entry.id: key_of(entry, teams) for entry in config.keys},
+        pepper=config.pepper,
         issuers=tuple(issuer_of(entry, teams) for entry in config.identity),
         auth=bool(config.keys or config.identity) if config.auth is None else config.auth,
         intents=tuple(IntentRule(label, entry.keywords, entry.patterns) for label, entry in config.intents.items()),
@@ -75,7 +72,7 @@ def build(draft: Draft, source: str) -> World:
 def version(world: World) -> str:
     """Twelve hexadecimal digits over all that the World means. Secrets enter as hashes, if at all."""
     server = msgspec.structs.replace(world.server, admin_token=None)
-    bare = msgspec.structs.replace(world, version="", source="", state=None, server=server)
+    bare = msgspec.structs.replace(world, version="", source="", state=None, pepper=None, server=server)
     canonical = msgspec.json.encode(bare, enc_hook=_plain, order="sorted")
     return hashlib.sha256(canonical).hexdigest()[:12]
 
@@ -83,6 +80,8 @@ def version(world: World) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, Secret):
         return hashlib.sha256(value.reveal().encode()).hexdigest()
+    if isinstance(value, IPv4Network | IPv6Network):
+        return str(value)
     if isinstance(value, BaseModel):
         return [type(value).__name__, value.model_dump()]
     raise NotImplementedError(type(value).__name__)
@@ -179,4 +178,5 @@ def _server(entry: ServerEntry) -> Server:
         body_timeout_s=entry.body_timeout,
         drain_delay_s=entry.drain_delay,
         drain_s=entry.drain,
+        trusted_proxies=networks_of(entry.trusted_proxies),
     )

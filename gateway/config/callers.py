@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
 from typing import Final
 
 from msgspec.structs import replace
@@ -15,10 +16,11 @@ from gateway.config.schema import (
     KeyEntry,
     ScopeEntry,
     ScopeLimitsEntry,
+    TermsEntry,
 )
-from gateway.types import Budget, Caller, Issuer, Key, Limits, Scope, Team
+from gateway.types import Budget, Caller, Issuer, Key, Limits, Networks, Scope, Team
 
-__all__ = ["TOKENS", "claim_of", "issuer_of", "key_of", "micros", "teams_of"]
+__all__ = ["TOKENS", "caller_of", "claim_of", "issuer_of", "key_of", "micros", "networks_of", "teams_of"]
 
 #: What the ids of callers with a token begin with, before the name of the issuer: no key's id does.
 TOKENS: Final = "jwt:"
@@ -44,10 +46,14 @@ def teams_of(config: Config) -> dict[str, Team]:
 
 
 def key_of(entry: KeyEntry, teams: Mapping[str, Team]) -> Key:
-    """The key of an entry. One of a team that there is not is nobody's: whoever checks names has said so."""
+    """The key of an entry."""
+    return Key(caller_of(entry, teams), tuple(value.lower() for value in entry.secret_hash), entry.enabled)
+
+
+def caller_of(entry: TermsEntry, teams: Mapping[str, Team]) -> Caller:
+    """Who asks with a key. A team that there is not is nobody's: whoever checks names has said so."""
     team = teams.get(entry.team) if entry.team is not None else None
-    caller = replace(_caller(entry.id, entry, team), team=entry.team, expires_at=entry.expires)
-    return Key(caller, tuple(value.lower() for value in entry.secret_hash), entry.enabled)
+    return replace(_caller(entry.id, entry, team), team=entry.team, expires_at=entry.expires)
 
 
 def issuer_of(entry: IssuerEntry, teams: Mapping[str, Team]) -> Issuer:
@@ -92,10 +98,15 @@ def _caller(id: str, entry: CallerEntry, team: Team | None) -> Caller:
         team=team.name if team is not None else None,
         operations=_set(entry.operations),
         priority=entry.priority,
-        networks=entry.networks,
+        networks=networks_of(entry.networks) if entry.networks is not None else None,
         scopes=(team.scopes if team is not None else ()) + own,
         each_user=tuple(one for one in (team.each_user if team is not None else None, each) if one is not None),
     )
+
+
+def networks_of(written: Iterable[str]) -> Networks:
+    """Networks that the schema has found to be some."""
+    return tuple(ip_network(one) for one in written)
 
 
 def micros(usd: float) -> int:

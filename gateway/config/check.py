@@ -30,7 +30,6 @@ CHECKS: Final[tuple[Callable[[Draft], Iterator[Finding]], ...]] = (
     identity.teams,
     identity.claims,
     identity.addresses,
-    sense.networks,
     logins.one_way_in,
     logins.places,
     logins.aws,

@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
-from gateway.config.units import Count, Duration, Hidden, HiddenDocument, Moment, Number, OneOrMore, Size, Switch, Text
+from gateway.config.units import (
+    Count,
+    Duration,
+    Hidden,
+    HiddenDocument,
+    Moment,
+    Network,
+    Number,
+    OneOrMore,
+    Size,
+    Switch,
+    Text,
+)
 from gateway.policy.strategies import STRATEGIES, Ordered
 from gateway.types import Operation, Period, Rescue, Strategy
 
@@ -53,6 +65,7 @@ __all__ = [
     "ShiftEntry",
     "StrategyEntry",
     "TeamEntry",
+    "TermsEntry",
     "TierEntry",
     "TimeoutsEntry",
     "TokensEntry",
@@ -105,6 +118,7 @@ def _or_list(one: dict[str, Any]) -> WithJsonSchema:
 
 
 Names = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
+NetworkList = Annotated[tuple[Network, ...], BeforeValidator(_listed)]
 Capabilities = Annotated[tuple[Capability, ...], BeforeValidator(_listed)]
 
 
@@ -603,7 +617,7 @@ class CallerEntry(ScopeEntry):
     priority: Literal["interactive", "batch"] | None = Field(
         default=None, description="How urgent its requests are, whatever they say; by default as they say."
     )
-    networks: Names | None = Field(
+    networks: NetworkList | None = Field(
         default=None, description="Networks it may be used from, as 10.0.0.0/8; by default any."
     )
     each_user: ScopeEntry | None = Field(
@@ -611,17 +625,10 @@ class CallerEntry(ScopeEntry):
     )
 
 
-class KeyEntry(CallerEntry):
-    """A virtual key that clients present. Only its hash is kept."""
+class TermsEntry(CallerEntry):
+    """What holds for a virtual key, whoever made it: in the configuration, or at run time."""
 
-    id: Name = Field(description="Its name in logs and metrics.")
-    secret_hash: Annotated[
-        tuple[Sha256, ...],
-        BeforeValidator(_listed),
-        BeforeValidator(lambda v: [v] if isinstance(v, str) else v),
-        Field(min_length=1, max_length=2),
-        _or_list({"type": "string", "pattern": r"^([0-9a-fA-F]{64}|\$\{.*\})$"}),
-    ] = Field(description="SHA-256 of the whole key in hexadecimal; two while it is being changed.")
+    id: Name = Field(description="Its name in logs and metrics, and in the key itself.")
     enabled: Switch = Field(default=True, description="`off` turns it away at once.")
     team: Name | None = Field(default=None, description="The team that it belongs to.")
     expires: Moment | None = Field(default=None, description="When it ends, as 2027-01-31 or 2027-01-31T12:00:00Z.")
@@ -674,6 +681,21 @@ class IssuerEntry(CallerEntry):
     max_age: Duration | None = Field(default=None, gt=0, description="How long ago a token may be issued at most.")
     allow_private: Switch = Field(
         default=False, description="Whether its addresses may be private ones or this machine, and plain http."
+    )
+
+
+class KeyEntry(TermsEntry):
+    """A virtual key that clients present. Only its hash is kept."""
+
+    secret_hash: Annotated[
+        tuple[Sha256, ...],
+        BeforeValidator(_listed),
+        BeforeValidator(lambda v: [v] if isinstance(v, str) else v),
+        Field(min_length=1, max_length=2),
+        _or_list({"type": "string", "pattern": r"^([0-9a-fA-F]{64}|\$\{.*\})$"}),
+    ] = Field(
+        description="HMAC-SHA256 of the whole key under `pepper`, in hexadecimal, as `signalbox keys new` prints it; "
+        "two while it is being changed."
     )
 
 
@@ -734,6 +756,11 @@ class ServerEntry(Entry):
         " balancers need to notice.",
     )
     drain: Duration = Field(default=600.0, description="How long running requests may finish after that.")
+    trusted_proxies: NetworkList = Field(
+        default=(),
+        description="Networks of load balancers in front: what they add to `X-Forwarded-For` counts as the client's "
+        "address. Without it that is whoever connects.",
+    )
 
 
 class BreakerEntry(Entry):
@@ -830,7 +857,12 @@ class Config(Entry):
         default={}, description="Other names for deployments, routes or `auto`, as what clients already send."
     )
     keys: Annotated[tuple[KeyEntry, ...], BeforeValidator(_listed)] = Field(
-        default=(), description="Virtual keys that clients present."
+        default=(), description="Virtual keys that clients present; more can be made at run time."
+    )
+    pepper: Hidden | None = Field(
+        default=None,
+        description="A secret that all keys are hashed with, as `${KEY_PEPPER}`, so that their hashes are of no use to "
+        "others. With another one no key is valid any more.",
     )
     organisations: dict[Name, Annotated[OrganisationEntry, BeforeValidator(_mapped)]] = Field(
         default={}, description="Teams that are reckoned with together."
@@ -877,6 +909,7 @@ class Config(Entry):
 
     @model_validator(mode="before")
     @classmethod
-    def _no_state_when_empty(cls, data: Any) -> Any:
-        """``state: ${REDIS_URL:-}`` is no state, so that one file serves one machine and many."""
-        return {**data, "state": None} if isinstance(data, dict) and data.get("state") == "" else data
+    def _none_when_empty(cls, data: Any) -> Any:
+        """``state: ${REDIS_URL:-}`` is no state, so that one file serves one machine and many; so is a pepper none."""
+        empty = [name for name in ("state", "pepper") if isinstance(data, dict) and data.get(name) == ""]
+        return {**data, **dict.fromkeys(empty)} if empty else data

@@ -9,14 +9,27 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from gateway.types import Secret
 
-__all__ = ["Count", "Duration", "Hidden", "HiddenDocument", "Moment", "Number", "OneOrMore", "Size", "Switch", "Text"]
+__all__ = [
+    "Count",
+    "Duration",
+    "Hidden",
+    "HiddenDocument",
+    "Moment",
+    "Network",
+    "Number",
+    "OneOrMore",
+    "Size",
+    "Switch",
+    "Text",
+]
 
 _QUANTITY: Final = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?) ?([A-Za-z]*)")
 _EXPRESSION: Final = r".*\$\{.*\}.*"
@@ -114,6 +127,18 @@ def _document(value: Any) -> Secret:
     return Secret(value)
 
 
+def _network(value: str) -> str:
+    """A network as it is written, if it is one: with bits of a host it might be taken for more than is meant."""
+    try:
+        network = ip_network(value, strict=False)
+    except ValueError:
+        expected = "expected a network or an address, as 10.0.0.0/8 or 2001:db8::1"
+        raise PydanticCustomError("network", "{expected}", {"expected": expected}) from None
+    if "/" in value and str(network.network_address) != str(ip_address(value.partition("/")[0])):
+        raise PydanticCustomError("network", "that network is {network}", {"network": str(network)})
+    return value
+
+
 def _quantity_schema(pattern: str, example: str) -> WithJsonSchema:
     return WithJsonSchema(
         {
@@ -124,6 +149,8 @@ def _quantity_schema(pattern: str, example: str) -> WithJsonSchema:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
+#: A network or an address, as text.
+Network = Annotated[Text, AfterValidator(_network)]
 #: Seconds, from text with a unit.
 Duration = Annotated[
     float,

@@ -16,7 +16,7 @@ from gateway.config.finding import Finding, Path, closest
 from gateway.config.schema import Config
 from gateway.config.source import Node
 
-__all__ = ["validate"]
+__all__ = ["said_of", "validate"]
 
 #: What pydantic's error types mean to somebody who edits a YAML file; ``{}`` are the error's own arguments.
 _MEANINGS: Final[Mapping[str, str]] = {
@@ -42,11 +42,11 @@ _MEANINGS: Final[Mapping[str, str]] = {
 }
 _PATTERNS: Final[Mapping[str, str]] = {
     "name": "must begin with a letter or digit, and hold only those and . _ : / @ + -",
-    "hash": "must be the SHA-256 of the key: 64 hexadecimal digits",
+    "hash": "must be a hash of the key, as `signalbox keys new` prints it: 64 hexadecimal digits",
 }
 _SECRET_KEYS: Final = frozenset(
     """
-    api_key admin_token state secret_hash headers access_key_id secret_access_key session_token credentials
+    api_key admin_token pepper state secret_hash headers access_key_id secret_access_key session_token credentials
     client_secret
     """.split()
 )
@@ -61,6 +61,16 @@ def validate(root: Node) -> tuple[Config | None, list[Finding]]:
         return Config.model_validate(root.plain()), []
     except ValidationError as error:
         return None, [_finding(details, root) for details in error.errors(include_url=False, include_input=False)]
+
+
+def said_of(error: ValidationError, model: type[BaseModel]) -> tuple[str, str]:
+    """The first thing that is wrong with a part of a document that stands by itself: where, and in words."""
+    details = error.errors(include_url=False, include_input=False)[0]
+    path: Path = tuple(step for step in details["loc"] if step != "[key]")
+    where, kind = dotted(path), details["type"]
+    if kind == "extra_forbidden":
+        return where, f"There is no {where!r} here ({closest(where, model.model_fields) or 'remove it'})"
+    return where, f"{where} is missing" if kind == "missing" else f"{where} {_meaning(details)}"
 
 
 def _finding(details: ErrorDetails, root: Node) -> Finding:

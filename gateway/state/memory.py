@@ -104,7 +104,7 @@ class Memory(View):
 
     async def change_key(self, id: str, before: bytes | None, after: bytes | None) -> bytes | None:
         """See State.change_key. Raises Unavailable where the ledger does not take it."""
-        return self.keybook.change(id, before, after)
+        return await self.keybook.change(id, before, after)
 
     async def sync(self, now: float) -> None:
         """See State.sync: there is nobody to sync with, but what is asked for is granted here as in a fleet."""

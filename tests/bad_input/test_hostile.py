@@ -5,13 +5,13 @@ Read next: ../reliability/test_failures.py, for what each failure of a provider 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import resource
 from typing import Any
 
 import pytest
 
+from gateway.keys.form import Pepper
 from gateway.testing.faults import Encoded, InBandError, OversizedEvent, Refuse, refusal
 from gateway.testing.script import Script
 from tests.bad_input.rows import GOOD, JSON, LENGTH
@@ -19,8 +19,9 @@ from tests.bad_input.wire import head, send
 from tests.gateway import BODY, Running, against
 
 SECRET = "gw_team_" + "s" * 43
+DIGEST = Pepper().digest(SECRET)
 TEAM = (
-    f"keys: [{{id: team, secret_hash: {hashlib.sha256(SECRET.encode()).hexdigest()}, models: [a], routes: [mine]}}]\n"
+    f"keys: [{{id: team, secret_hash: {DIGEST}, models: [a], routes: [mine]}}]\n"
     "routes: [{name: mine, policy: {pool: [a]}}, {name: theirs, policy: {pool: [b]}}]"
 )
 OURS = "sk-provider-secret"
@@ -42,7 +43,10 @@ WRONG = (
     "Authorization: Bearer é\xff",
     "Authorization: Bearer " + SECRET.upper(),
     "Authorization: Bearer " + SECRET[:-1],
-    "Authorization: Bearer " + hashlib.sha256(SECRET.encode()).hexdigest(),
+    "Authorization: Bearer " + DIGEST,
+    f"Authorization: Bearer gw_other_{'s' * 43}",
+    f"Authorization: Bearer gw__{'s' * 43}",
+    f"Authorization: Bearer gw_tea_m_{'s' * 43}",
     "Authorization: Bearer team",
     "Authorization: Bearer ",
     "api-key: wrong",

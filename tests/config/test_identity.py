@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_what_its_callers_are_is_known_by_team_as_it_is_of_keys() -> None:
         team="support",
         operations=frozenset({"chat"}),
         priority="batch",
-        networks=("10.0.0.0/8",),
+        networks=(ip_network("10.0.0.0/8"),),
         scopes=(
             Scope("organisation:acme", Budget(100 * micros)),
             Scope("team:support", Budget(5 * micros)),
@@ -138,7 +139,7 @@ def test_only_signatures_that_nobody_else_can_make_are_taken(algorithm: str) -> 
         (", team: a, require: {.b: x}", "'.b' is no claim (write it as `groups` or `a.b`)"),
         (", team: a, routes: [defalt]", "there is no route 'defalt' (did you mean 'default'?)"),
         (", team: a, models: [n]", "there is no deployment 'n' ("),
-        (", team: a, networks: [ten]", "this is no network: 'ten' does not appear to be "),
+        (", team: a, networks: [ten]", "networks[0] is not usable: expected a network or an address, as 10.0.0.0/8"),
         (", team: a, jwks: /no/such/file", "'/no/such/file' cannot be read: No such file or directory (give the path "),
         (", team: a, jwks: 'http://keys.example/k'", "keys of keys.example that come unencrypted could be anybody's ("),
         (", team: a, jwks: 'https://10.0.0.7/k'", "10.0.0.7 is a private address (write `allow_private: true` if "),

@@ -89,15 +89,15 @@ routes:
     assert policy.backoff == Backoff(base_s=0.1, cap_s=2.0)
 
 
-def test_keys_are_found_by_either_of_their_hashes() -> None:
+def test_a_key_is_found_by_its_id_and_has_one_hash_or_two() -> None:
     old, new = "a" * 64, "B" * 64
     world = load_text(
         SMALL + f"keys: [{{id: team-a, secret_hash: [{old}, {new}], models: [mini], tags: {{team: a}}}}]\n", ENVIRON
     )
     assert world.auth
-    assert set(world.keys) == {old, new.lower()}
-    key: Key = world.keys[new.lower()]
-    assert key is world.keys[old]
+    assert set(world.keys) == {"team-a"}
+    key: Key = world.keys["team-a"]
+    assert key.secret_hashes == (old, new.lower())
     assert key.caller == Caller("team-a", models=frozenset({"mini"}), tags={"team": "a"})
 
 

@@ -203,16 +203,12 @@ WRONG: dict[str, tuple[str | tuple[str, str], str]] = {
     ),
     "no hash": (
         (HASH, "sk-plain-secret"),
-        "8:16: error: keys[0].secret_hash[0] must be the SHA-256 of the key: 64 hexa",
+        "8:16: error: keys[0].secret_hash[0] must be a hash of the key, as `signalbox",
     ),
     "key id": (("id: team", "id: -"), "8:6: error: keys[0].id must begin with a letter or digit"),
     "key for an unknown route": (
         (f"{HASH}}}", f"{HASH}, routes: [premium]}}"),
         "error: there is no route 'premium' (known: default)",
-    ),
-    "route for an unknown key": (
-        "routes: [{name: r, when: {key: teem}}]",
-        "9:27: error: there is no key 'teem' (did you mean 'team'?)",
     ),
     "stall over total": (
         ("gpu: {", "gpu: {timeouts: {stall: 20m}, "),
@@ -270,10 +266,11 @@ WRONG: dict[str, tuple[str | tuple[str, str], str]] = {
         ("gpu: {", 'gpu: {headers: {X-A: "a\\r\\nb"}, '),
         "3:19: error: the value of header 'X-A' cannot",
     ),
-    "auth without keys": (
-        (f"keys:\n  - {{id: team, secret_hash: {HASH}}}", "auth: on"),
-        "7:1: error: auth is on, but there are no keys: nobody can ask",
+    "network": (
+        (f"{HASH}}}", f"{HASH}, networks: [10.0.0.1/8]}}"),
+        "8:106: error: keys[0].networks[0] is not usable: that network is 10.0.0.0/8, not '10.0.0.1/8'",
     ),
+    "proxies": ("server: {trusted_proxies: [lb]}", "9:28: error: server.trusted_proxies[0] is not usable: expected a"),
     "open to the world": (
         (f"keys:\n  - {{id: team, secret_hash: {HASH}}}", "server: {host: 0.0.0.0}"),
         "7:10: error: the gateway listens on 0.0.0.0 and asks nobody for a key (add `keys:`, or write `auth: off`",
@@ -290,6 +287,15 @@ WRONG: dict[str, tuple[str | tuple[str, str], str]] = {
 }
 
 WARNINGS = {
+    "route for an unknown key": (
+        "routes: [{name: r, when: {key: teem}}]",
+        "9:27: warning: there is no key 'teem' in this file (did you mean 'team'?)",
+    ),
+    "auth without keys": (
+        (f"keys:\n  - {{id: team, secret_hash: {HASH}}}", "auth: on"),
+        "7:1: warning: auth is on, but there are no keys: nobody can ask before one is made",
+    ),
+    "plain pepper": ("pepper: salt", "9:1: warning: pepper is a secret in plain text (write ${NAME}"),
     "plain secret": (("${OPENAI_API_KEY}", "sk-12"), "2:12: warning: api_key is a secret in plain text (write ${NAME}"),
     "plain secret in a list": (("${OPENAI_API_KEY}", "[sk-12]"), "2:22: warning: api_key is a secret in plain text"),
     "plain password": ("state: redis://:pw@host", "9:1: warning: state is a secret in plain text"),

@@ -14,7 +14,6 @@ import tempfile
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
@@ -22,6 +21,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Struct
 
+from gateway.keys.form import Pepper
 from gateway.providers.anthropic.forced import ANSWER
 from tests.conformance.client_base import KEY, NARROW_KEY, SAID, THOUGHT, WEATHER_ARGUMENTS
 from tests.conformance.running import free_port, served
@@ -201,8 +201,8 @@ def config_for(upstream: str) -> str:
             for name in ACCOUNTS
         ),
         "keys:",
-        f"  - {{id: team, secret_hash: {sha256(KEY.encode()).hexdigest()}}}",
-        f"  - {{id: narrow, secret_hash: {sha256(NARROW_KEY.encode()).hexdigest()}, routes: [openai]}}",
+        f"  - {{id: team, secret_hash: {Pepper().digest(KEY)}}}",
+        f"  - {{id: narrow, secret_hash: {Pepper().digest(NARROW_KEY)}, routes: [openai]}}",
         "reliability: {breaker: {min_failures: 1000}}",
         "server: {port: 0, admin_port: 0, drain_delay: 0s}",
     ]

@@ -22,8 +22,8 @@ from pydantic import BaseModel
 
 __all__ = ["CHECKS", "KEY", "MAX_BODY", "NARROW_KEY", "At", "Check"]
 
-KEY: Final = "gw_team_conformance"
-NARROW_KEY: Final = "gw_narrow_conformance"
+KEY: Final = "gw_team_" + "c" * 43
+NARROW_KEY: Final = "gw_narrow_" + "c" * 43
 MAX_BODY: Final = 64 * 1024
 
 HELLO: Final[Any] = [{"role": "user", "content": "What is the weather in Berlin?"}]

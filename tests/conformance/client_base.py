@@ -34,8 +34,8 @@ __all__ = [
     "raised",
 ]
 
-KEY: Final = "gw_team_conformance"
-NARROW_KEY: Final = "gw_narrow_conformance"
+KEY: Final = "gw_team_" + "c" * 43
+NARROW_KEY: Final = "gw_narrow_" + "c" * 43
 #: What the gateway has before aimock: a route for each protocol, and for Converse one of a model without formats.
 PROTOCOLS: Final = ("openai", "azure", "anthropic", "gemini", "bedrock", "nova", "mistral")
 

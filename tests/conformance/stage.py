@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
+from gateway.keys.form import Pepper
 from gateway.testing.faults import Cut, InBandError, Refuse, refusal
 from gateway.testing.script import Pace, Script
 from gateway.testing.server import SimulatedProvider
@@ -113,8 +113,8 @@ def config_for(provider: SimulatedProvider) -> str:
             for model in SCRIPTS
         ),
         "keys:",
-        f"  - {{id: team, secret_hash: {sha256(KEY.encode()).hexdigest()}}}",
-        f"  - {{id: narrow, secret_hash: {sha256(NARROW_KEY.encode()).hexdigest()}, routes: [plain]}}",
+        f"  - {{id: team, secret_hash: {Pepper().digest(KEY)}}}",
+        f"  - {{id: narrow, secret_hash: {Pepper().digest(NARROW_KEY)}, routes: [plain]}}",
         "reliability: {breaker: {min_failures: 1000}}",
         f"server: {{port: 0, admin_port: 0, drain_delay: 0s, max_body: {MAX_BODY}}}",
     ]

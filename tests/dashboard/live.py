@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import httpx2
 import yaml
 from msgspec import Struct
 
+from gateway.keys.form import mint
 from gateway.testing.faults import Cut, refusal
 from gateway.testing.script import Pace, Script
 from gateway.testing.server import SimulatedProvider
@@ -30,7 +30,7 @@ from tests.redis_server import RedisServer
 __all__ = ["Live", "live"]
 
 ROOT = Path(__file__).parents[2]
-KEY = "sk-sb-for-the-dashboard"
+KEY, HASH = mint("dashboard")
 TOKEN = "token-for-the-dashboard"
 
 
@@ -94,7 +94,7 @@ def configuration(provider_url: str, redis_url: str, public: int, admin: int) ->
             {"name": "code", "when": {"intent": "code"}, "policy": {"pool": ["steady"]}},
             {"name": "default", "policy": {"pool": ["shaky", "steady"], "retry": {"same_target": 0}}},
         ],
-        "keys": [{"id": "dashboard", "secret_hash": sha256(KEY.encode()).hexdigest()}],
+        "keys": [{"id": "dashboard", "secret_hash": HASH}],
         "server": {"port": public, "admin_port": admin, "admin_token": TOKEN, "drain_delay": "0s", "drain": "1s"},
         "state": redis_url,
     }

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.keys import mint
+from gateway.keys.form import mint
 from gateway.testing.server import SimulatedProvider
 from tests.credentials.cloud import Cloud, cloud
 from tests.gateway import Running, against

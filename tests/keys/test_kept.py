@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -83,7 +84,7 @@ async def test_who_was_slower_is_told_what_is_there_and_changes_nothing(state: S
 def opened(path: Path) -> tuple[Memory, Ledger]:
     memory = Memory()
     ledger = Ledger(str(path), [memory.keybook])
-    memory.keybook.write = ledger.write
+    memory.keybook.open = lambda: ledger
     return memory, ledger
 
 
@@ -99,11 +100,30 @@ async def test_keys_in_a_ledger_survive_a_restart_and_its_being_written_anew(tmp
         ledger.close()
 
 
-async def test_what_a_ledger_does_not_take_has_not_happened() -> None:
-    memory = Memory()
-    memory.keybook.write = lambda name, value: False
+async def test_what_a_ledger_does_not_take_has_not_happened(tmp_path: Path) -> None:
+    memory, ledger = opened(tmp_path / "ledger")
+    await memory.change_key("a", None, b"1")
+    fd, ledger._fd = ledger._fd, os.open(tmp_path / "ledger", os.O_RDONLY)
     with pytest.raises(Unavailable):
+        await memory.change_key("a", b"1", b"2")
+    with pytest.raises(Unavailable):
+        await memory.change_key("b", None, b"3")
+    os.close(ledger._fd)
+    ledger._fd = fd
+    await memory.change_key("c", None, b"4")
+    ledger.close()
+    assert await memory.keys() == {"a": b"1", "c": b"4"}
+    again, ledger = opened(tmp_path / "ledger")
+    assert await again.keys() == {"a": b"1", "c": b"4"}
+    ledger.close()
+
+
+async def test_where_there_is_no_ledger_to_be_had_no_key_is_made(tmp_path: Path) -> None:
+    memory = Memory()
+    memory.keybook.open = lambda: Ledger(str(tmp_path), [memory.keybook])
+    with pytest.raises(Unavailable) as refused:
         await memory.change_key("a", None, b"1")
+    assert refused.value.code == "ledger_unavailable"
     assert await memory.keys() == {}
 
 
@@ -166,8 +186,9 @@ async def test_an_id_that_nobody_has_is_asked_for_once(redis_server: RedisServer
 async def test_a_flood_of_ids_that_nobody_has_is_few_commands(redis_server: RedisServer) -> None:
     async with fleet(redis_server, 1) as (replica,):
         before = await asked(redis_server)
-        found = await asyncio.gather(*(replica.find_key(f"n{n}") for n in range(1000)))
-        assert found == [None] * 1000
+        found = await asyncio.gather(*(replica.find_key(f"n{n}") for n in range(1000)), return_exceptions=True)
+        # Where this machine is too busy to do all in 50 ms, some are told so; nobody is told something else.
+        assert {type(one) for one in found} <= {type(None), Unavailable}
         assert await asked(redis_server) - before <= 1000 / BATCH + 2
 
 

@@ -151,7 +151,10 @@ def aliases(draft: Draft) -> Iterator[Finding]:
 
 
 def keys(draft: Draft) -> Iterator[Finding]:
-    """Every key has an id and hashes of its own, and whatever it may use is there; routes name keys that are there."""
+    """Every key has an id and hashes of its own, and whatever it may use is there; routes name keys that are there.
+
+    Or will be, since keys are also made at run time.
+    """
     config = draft.config
     seen: dict[str, str] = {}
     for index, entry in enumerate(config.keys):
@@ -167,7 +170,8 @@ def keys(draft: Draft) -> Iterator[Finding]:
     for index, route in enumerate(config.routes):
         for place, name in enumerate(route.when.key or ()):
             if name not in ids:
-                yield Finding(("routes", index, "when", "key", place), f"there is no key {name!r}", closest(name, ids))
+                message = f"there is no key {name!r} in this file"
+                yield Finding(("routes", index, "when", "key", place), message, closest(name, ids), "warning")
 
 
 def issuers(draft: Draft) -> Iterator[Finding]:

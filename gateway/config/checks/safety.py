@@ -61,9 +61,8 @@ def listeners(draft: Draft) -> Iterator[Finding]:
     config = draft.config
     somebody = config.keys or config.identity
     if config.auth and not somebody:
-        yield Finding(
-            ("auth",), "auth is on, but there are no keys: nobody can ask", "add `keys:`, or write `auth: off`"
-        )
+        message = "auth is on, but there are no keys: nobody can ask before one is made at run time"
+        yield Finding(("auth",), message, "add `keys:`, or run `signalbox keys create`", "warning")
     if not is_loopback(config.server.host) and config.auth is None and not somebody:
         message = f"the gateway listens on {config.server.host} and asks nobody for a key"
         yield Finding(("server", "host"), message, "add `keys:`, or write `auth: off` if it is to be open")
@@ -121,6 +120,8 @@ def _secrets(draft: Draft) -> Iterator[Path]:
                 yield ("providers", name, "headers", header)
     if config.server.admin_token is not None:
         yield ("server", "admin_token")
+    if config.pepper is not None:
+        yield ("pepper",)
     if config.state is not None and urlsplit(config.state.reveal()).password:
         yield ("state",)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_network
 
 import re2
 
@@ -11,7 +10,7 @@ from gateway.config.draft import Draft
 from gateway.config.finding import Finding, Path
 from gateway.state.address import parse_address
 
-__all__ = ["addresses", "backoff", "fallbacks", "networks", "patterns", "state", "timeouts"]
+__all__ = ["addresses", "backoff", "fallbacks", "patterns", "state", "timeouts"]
 
 
 def timeouts(draft: Draft) -> Iterator[Finding]:
@@ -91,15 +90,3 @@ def state(draft: Draft) -> Iterator[Finding]:
     except ValueError as wrong:
         hint = "as redis://host:6379/0 or redis+sentinel://host1:26379,host2:26379/mymaster/0"
         yield Finding(("state",), f"state is not the address of a Redis: {wrong}", hint)
-
-
-def networks(draft: Draft) -> Iterator[Finding]:
-    """Every network that a key or token may be used from is one."""
-    for name, entries in (("keys", draft.config.keys), ("identity", draft.config.identity)):
-        for index, entry in enumerate(entries):
-            for place, network in enumerate(entry.networks or ()):
-                try:
-                    ip_network(network)
-                except ValueError as error:
-                    path = (name, index, "networks", place)
-                    yield Finding(path, f"this is no network: {error}", "write 10.0.0.0/8")
