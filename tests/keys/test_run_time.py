@@ -44,8 +44,8 @@ class Office:
         return await self._gateway.http.request(
             method,
             f"{self._gateway.admin}/admin/keys{path}",
-            headers={"authorization": "Bearer the-admin-token"},
-            **({"json": body} if body is not None else {}),
+            headers={"authorization": "Bearer the-admin-token", "content-type": "application/json"},
+            content=b"" if body is None else json.dumps(body).encode(),
         )
 
     async def make(self, **said: Any) -> str:
@@ -280,7 +280,7 @@ async def test_a_keys_own_priority_counts_more_than_what_its_requests_say(tmp_pa
         while gateway.app.admission.waiting < 1:
             await asyncio.sleep(0.005)
         then = asyncio.create_task(status(gateway, urgent))
-        assert await asyncio.gather(first, late, then) == [200, 200, 200]
+        assert list(await asyncio.gather(first, late, then)) == [200, 200, 200]
         assert [r.caller for r in await gateway.settled(3)] == ["urgent", "urgent", "batch"]
 
 
