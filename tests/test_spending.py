@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway import asking, spending
+from gateway.keys.form import mint
 from gateway.asking import address_of
 from gateway.cli import main
 from gateway.config.load import load_text
@@ -114,7 +114,7 @@ teams:
   support: {{budget: {{usd: 1, per: day}}, each_user: {{budget: {{usd: 0.5, per: month}}}}}}
   idle: {{budget: {{usd: 2, per: total}}}}
 keys:
-  - {{id: team, team: support, secret_hash: {hashlib.sha256(b"gw_team_secret").hexdigest()}}}
+  - {{id: team, team: support, secret_hash: {HASH}}}
 """
 
 
@@ -125,7 +125,7 @@ async def test_budgets_are_told_with_what_is_spent_and_foreseen(
     where = f"state: {redis_server.url}\n" if shared else f"budgets: {{ledger: {tmp_path / 'ledger'}}}\n"
     async with against(CONFIG + BUDGETS + where) as (gateway, _):
         for _ in range(2):
-            served = await gateway.chat(BODY, authorization="Bearer gw_team_secret")
+            served = await gateway.chat(BODY, authorization=f"Bearer {KEY}")
             assert served.status_code == 200
         cost = sum(record.cost or 0 for record in await gateway.settled(2))
         budgets: dict[str, dict[str, Any]] = {}
@@ -159,7 +159,7 @@ async def test_without_redis_a_restart_remembers_what_was_used(tmp_path: Path) -
     costs = []
     for _ in range(2):
         async with against(config) as (gateway, _):
-            await gateway.chat(BODY, authorization="Bearer gw_team_secret")
+            await gateway.chat(BODY, authorization=f"Bearer {KEY}")
             costs += [record.cost or 0 for record in await gateway.settled(1)]
             answer = (await gateway.http.get(f"{gateway.admin}/admin/usage?by=key")).json()
     (row,) = answer["rows"]
