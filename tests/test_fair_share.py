@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gateway.keys import mint
+from gateway.keys.form import mint
 from gateway.policy.explain import explain
 from gateway.reliability.load import LoadRules
 from gateway.testing.script import Pace, Script

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from gateway import asking, spending
-from gateway.keys.form import mint
 from gateway.asking import address_of
 from gateway.cli import main
 from gateway.config.load import load_text

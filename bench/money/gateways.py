@@ -25,7 +25,7 @@ from bench.money.redis import pair
 from bench.money.watch import Watch, committed, rows
 from bench.replica import Replica
 from gateway.budgets.account import Row
-from gateway.keys import mint
+from gateway.keys.form import mint
 from tests.redis_server import RedisServer
 
 __all__ = ["killed", "killed_while_redis_fails"]
