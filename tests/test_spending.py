@@ -14,6 +14,7 @@ from gateway import asking, spending
 from gateway.asking import address_of
 from gateway.cli import main
 from gateway.config.load import load_text
+from gateway.keys.form import mint
 from gateway.money import usd
 from gateway.state.memory import Memory
 from gateway.types import Server
@@ -24,6 +25,7 @@ from tests.telemetry.exchanges import plain
 
 __all__ = ["redis_server"]
 
+KEY, HASH = mint("team")
 CONFIG = "routes: [{name: r, policy: {pool: [a]}}]\n"
 
 
