@@ -68,7 +68,7 @@ async def test_the_script_and_its_model_answer_alike(server: RedisServer, script
             short |= set(expected.short)
             answer = await take_turn(client, "gw", turn, "first", barred_ms=0)
             assert in_order(answer) == in_order(replace(expected, short=tuple(short)))
-            assert answer.epoch == "first"
+            assert answer.epoch.startswith("first")  # and then says which server it is
         accounts = ["team:a/2026-11", "user:team/a/jörg b/2026-11"]
         assert await read_rows(client, "gw", accounts) == {name: fleet.rows(name) for name in accounts}
 
@@ -79,7 +79,8 @@ ASK = Turn("r1", (Ask("a", 100, 60, ROW, 50, 50),))
 
 async def granted(client: Client, barred_ms: int = 300) -> tuple[bool, str, int]:
     answer = await take_turn(client, "gw", ASK, "new", barred_ms=barred_ms)
-    return answer.barred, answer.epoch, answer.told[0].allowance
+    # What follows says which server it is.
+    return answer.barred, answer.epoch[:3], answer.told[0].allowance
 
 
 async def test_a_store_that_is_new_in_charge_grants_nothing_for_a_while(redis_server: RedisServer) -> None:
