@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.admission import Admission, Priority
-from gateway.budgets.bound import bound
+from gateway.budgets.bound import bound_of_all
 from gateway.budgets.scopes import scopes_of
 from gateway.budgets.shorten import shortened
 from gateway.cache.kept import Store, keep, restore
@@ -260,6 +260,9 @@ class Pipeline:
             story.reference = _reference(decision, live)
             await self._act(asked.call, decision, live, story, conversation, purse)
         except NotBegun:
+            if purse is not None:
+                # What was reserved for the first plan is not in the way of the second.
+                purse.close()
             asked, decision = await self._decide(asked, live, story, purse)
             try:
                 await self._act(asked.call, decision, live, story, conversation, purse)
@@ -419,7 +422,7 @@ def admit(call: Call, caller: Caller, world: World) -> None:
 def _most(asked: Asked, decision: Decision, world: World) -> int:
     """What the first try may cost, in micro-dollars; one whose price nobody knows costs nothing."""
     first = world.deployments[decision.plan.tries[0].deployment]
-    return bound(asked.call, asked.features, first) or 0
+    return bound_of_all(asked.call, asked.features, first) or 0
 
 
 def _reference(decision: Decision, live: Live) -> Deployment | None:

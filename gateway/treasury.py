@@ -186,10 +186,15 @@ class Treasury:
         """Reserve now, and write it down; False, and nothing done, when the lease does not hold it."""
         if self.book.hold(id, accounts, micros) is None:
             return False
-        if self._ledger is not None and not self._write_hold(id, accounts, micros) and self._closed:
-            self.settle(id, 0)
-            raise Unavailable(f"The ledger takes nothing: {self._ledger.error}.", code="ledger_unavailable")
+        self._written(id)
         return True
+
+    def split(self, id: str, part: str, micros: int) -> None:
+        """As Book.split, and write it down."""
+        self.book.split(id, part, micros)
+        if self._ledger is not None:
+            self._ledger.later("money", self._line(id))
+        self._written(part)
 
     def settle(self, id: str, micros: int) -> None:
         """What was reserved has cost this much. A second time changes nothing."""
@@ -200,15 +205,22 @@ class Treasury:
     def _closed(self) -> bool:
         return self.money.on_state_loss == "closed"
 
-    def _write_hold(self, id: str, accounts: Sequence[Account], micros: int) -> bool:
+    def _written(self, id: str) -> None:
+        """Write a reservation down. Raises Unavailable, and gives it back, where nothing may go on without."""
+        if self._ledger is not None and not self._ledger.write("money", self._line(id)) and self._closed:
+            self.settle(id, 0)
+            raise Unavailable(f"The ledger takes nothing: {self._ledger.error}.", code="ledger_unavailable")
+
+    def _line(self, id: str) -> tuple[Any, ...]:
+        """What the ledger says of a reservation; after the lines that introduce its accounts."""
         assert self._ledger is not None
-        numbers = []
-        for account in accounts:
+        hold, numbers = self.book.holds[id], []
+        for account in hold.accounts:
             number, line = self.chapter.account(account)
             numbers.append(number)
             if line is not None:
                 self._ledger.later("money", line)
-        return self._ledger.write("money", ("hold", id, micros, *numbers))
+        return "hold", id, hold.micros, *numbers
 
     def _nobody_knows(self, short: Sequence[Account]) -> GatewayError:
         # What the store said is the operator's: it may name machines.
@@ -357,11 +369,17 @@ class Purse:
 
     def begin(self, micros: int) -> Reservation | None:
         """Reserve for a try; None when the lease does not hold it now."""
-        prepaid, self._prepaid = self._prepaid, None
-        if prepaid is not None:
-            if prepaid[1] >= micros:
-                return Reservation(self._treasury, *prepaid)
-            self._treasury.settle(prepaid[0], 0)
+        prepaid = self._prepaid
+        if prepaid is not None and prepaid[1] > micros:
+            part = f"{self._id}.{self._n}"
+            self._n += 1
+            self._prepaid = prepaid[0], prepaid[1] - micros
+            self._treasury.split(prepaid[0], part, micros)
+            return Reservation(self._treasury, part, micros)
+        if prepaid is not None and prepaid[1] == micros:
+            self._prepaid = None
+            return Reservation(self._treasury, *prepaid)
+        self.close()
         held = self._hold(micros)
         return Reservation(self._treasury, *held) if held is not None else None
 

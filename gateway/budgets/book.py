@@ -113,6 +113,12 @@ class Book:
         hold = self._holds[id] = Hold(id, micros, accounts)
         return hold
 
+    def split(self, id: str, part: str, micros: int) -> None:
+        """A reservation of its own out of one that is at least as large, which keeps the rest."""
+        hold = self._holds[id]
+        self._holds[id] = Hold(id, hold.micros - micros, hold.accounts)
+        self._holds[part] = Hold(part, micros, hold.accounts)
+
     def settle(self, id: str, micros: int) -> Hold | None:
         """A reservation has cost this much; None for one that is settled already, which changes nothing."""
         hold = self._holds.pop(id, None)

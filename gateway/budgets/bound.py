@@ -12,7 +12,7 @@ from typing import Final
 from gateway.money import most
 from gateway.types import BYTES_PER_TOKEN, LARGEST_IMAGE, Call, Deployment, Features, Usage
 
-__all__ = ["UNKNOWN_OUTPUT", "bound", "guess", "most_input", "most_output"]
+__all__ = ["UNKNOWN_OUTPUT", "bound", "bound_of_all", "guess", "most_input", "most_output"]
 
 #: Tokens of an answer that neither the client nor the model's entry limits: as much as most models give at most.
 UNKNOWN_OUTPUT: Final = 65_536
@@ -34,6 +34,13 @@ def bound(call: Call, features: Features, deployment: Deployment, *, more: int =
     given, made = most_input(features, deployment) + call.added + more, most_output(call, features, deployment)
     spoken = made if "audio_output" in features.needs else 0
     return most(price, Usage(given, made, audio_input=features.most_audio, audio_output=spoken))
+
+
+def bound_of_all(call: Call, features: Features, deployment: Deployment) -> int | None:
+    """As ``bound``, of all the calls that a try consists of: one for each choice where they give only one."""
+    most = bound(call, features, deployment)
+    calls = 1 if deployment.takes_choices or "choices" not in features.needs else call.fields.get("n") or 1
+    return most * calls if most is not None else None
 
 
 def guess(call: Call, features: Features, deployment: Deployment, output_bytes: int) -> Usage:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from gateway.budgets.bound import bound
+from gateway.budgets.bound import bound_of_all
 from gateway.types import Asked, Call, Decision, World
 
 __all__ = ["shortened"]
@@ -43,7 +43,7 @@ def _most_tokens(asked: Asked, name: str, left: int, world: World) -> int:
     low = 0
     while low < high:
         middle = (low + high + 1) // 2
-        most = bound(_limited(asked.call, middle), replace(asked.features, max_output=middle), deployment)
+        most = bound_of_all(_limited(asked.call, middle), replace(asked.features, max_output=middle), deployment)
         if most is not None and most <= left:
             low = middle
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from typing import Final, Protocol
 
-from gateway.budgets.bound import bound
+from gateway.budgets.bound import bound_of_all
 from gateway.dice import uniform
 from gateway.policy.strategies.cost import Cost
 from gateway.types import Asked, Deployment, Funds, Money, Place, Policy, Reason, Shift
@@ -47,7 +47,7 @@ def unaffordable(candidate: Deployment, asked: Asked, funds: Funds | None, money
     """A try at this deployment might cost more than the caller's budgets hold, or nobody knows what it costs."""
     if funds is None:
         return None
-    most = bound(asked.call, asked.features, candidate)
+    most = bound_of_all(asked.call, asked.features, candidate)
     if most is None:
         return Reason("price_unknown") if money.unknown_price == "refuse" else None
     lacking = most > max(0, funds.left)

@@ -182,7 +182,11 @@ class Run:
         reserved = None
         if self._purse is not None:
             most = bound(self._call, story.features, target.deployment, more=self._rescue.more)
-            reserved = self._purse.begin(most or 0)
+            try:
+                reserved = self._purse.begin(most or 0)
+            except GatewayError:
+                leave.left(now)
+                raise
             if reserved is None:
                 leave.left(now)
                 story.passed_over = True
