@@ -17,7 +17,7 @@ from typing import Protocol
 from bench.figures.__main__ import about
 from bench.figures.figure import Figure
 from bench.figures.table import lines, written
-from bench.money import gateways, layer, losses
+from bench.money import gateways, layer, losses, running_out, steady
 
 PAGE = Path(__file__).parents[2] / "docs" / "money-figures.md"
 
@@ -37,6 +37,8 @@ TORTURES: Mapping[str, Torture] = {
     "m4": losses.grace,
     "m5": gateways.killed,
     "m6": gateways.killed_while_redis_fails,
+    "m7": steady.steady,
+    "m8": running_out.running_out,
 }
 
 

@@ -92,11 +92,11 @@ def said(data: bytes) -> tuple[int, int] | None:
 
 
 @asynccontextmanager
-async def biller(path: Path) -> AsyncIterator[str]:
-    """The URL of one that runs until the block is left; then its bill is at ``path``."""
+async def biller(path: Path, *, ill: float = ILL) -> AsyncIterator[str]:
+    """The URL of one that runs until the block is left; then its bill is at ``path``. ``ill`` is how often it fails."""
     context = multiprocessing.get_context("forkserver")
     ours, its = context.Pipe()
-    process = context.Process(target=serve, args=(path, its), daemon=True)
+    process = context.Process(target=serve, args=(path, its, ill), daemon=True)
     process.start()
     try:
         yield await asyncio.to_thread(ours.recv)
@@ -111,17 +111,17 @@ def read_bill(path: Path) -> dict[str, Bill]:
     return {id: msgspec.convert(bill, Bill) for id, bill in json.loads(path.read_text()).items()}
 
 
-def serve(path: Path, told: Connection) -> None:
-    uvloop.run(served(path, told))
+def serve(path: Path, told: Connection, ill: float) -> None:
+    uvloop.run(served(path, told, ill))
 
 
-async def served(path: Path, told: Connection) -> None:
+async def served(path: Path, told: Connection, ill: float) -> None:
     bills: dict[str, Bill] = {}
     dice, over = random.Random(7), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
 
     def draw(model: str) -> Script:
-        return replace(HEALTHY, fault=Billed(dice.choice(TROUBLE) if dice.random() < ILL else None, bills))
+        return replace(HEALTHY, fault=Billed(dice.choice(TROUBLE) if dice.random() < ill else None, bills))
 
     provider = SimulatedProvider(keep=1)
     provider.scripts = Drawn(draw)
