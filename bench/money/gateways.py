@@ -34,7 +34,7 @@ CALLS: Final = 1_500
 #: Clients of each gateway, and the share of them that leaves before the end.
 AT_ONCE, LEAVING = 8, 0.2
 #: How many tokens an answer may have, as its client says; and what a call costs on average, for the size of the budget.
-MAX_TOKENS, MEAN = 200, 160
+MAX_TOKENS, MEAN = 200, 135
 #: The part of all calls that the budget is for.
 PART: Final = 0.65
 #: Between two kills, in seconds.

@@ -59,8 +59,8 @@ class Account(Struct, eq=False):
     """``held`` is reserved now; ``others`` is what other replicas had committed when the fleet was last heard.
 
     ``heard_at`` is when that was, in monotonic seconds; ``others_settled`` what of it was settled. ``graced`` has been
-    spent without a lease in this period. ``needed`` is what somebody waits for, ``wanted`` what all do. ``exhausted``:
-    somebody was refused.
+    spent without a lease in this period. ``needed`` is the least that somebody waits for, so that what no budget holds
+    keeps nobody from what it does hold; ``wanted`` is what all wait for. ``exhausted``: somebody was refused.
     """
 
     name: str
@@ -131,7 +131,7 @@ class Account(Struct, eq=False):
 
     def need(self, micros: int) -> None:
         """Somebody waits until so much is free."""
-        self.needed = max(self.needed, micros)
+        self.needed = min(self.needed, micros) if self.needed else micros
         self.wanted += micros
         self._largest = max(self._largest, micros)
         self.changed = True
