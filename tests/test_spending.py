@@ -110,6 +110,7 @@ def test_the_address_of_a_listener_on_all_addresses_is_this_machine() -> None:
         assert address_of(Server(admin_host=host, admin_port=9)) == f"http://{reached}:9"
 
 
+KEY, HASH = mint("team")
 BUDGETS = f"""
 teams:
   support: {{budget: {{usd: 1, per: day}}, each_user: {{budget: {{usd: 0.5, per: month}}}}}}

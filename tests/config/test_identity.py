@@ -139,7 +139,10 @@ def test_only_signatures_that_nobody_else_can_make_are_taken(algorithm: str) -> 
         (", team: a, require: {.b: x}", "'.b' is no claim (write it as `groups` or `a.b`)"),
         (", team: a, routes: [defalt]", "there is no route 'defalt' (did you mean 'default'?)"),
         (", team: a, models: [n]", "there is no deployment 'n' ("),
-        (", team: a, networks: [ten]", "networks[0] is not usable: expected a network or an address, as 10.0.0.0/8"),
+        (
+            ", team: a, networks: [ten]",
+            "identity[0].networks[0] is not usable: expected a network or an address, as 10.0.0.0/8",
+        ),
         (", team: a, jwks: /no/such/file", "'/no/such/file' cannot be read: No such file or directory (give the path "),
         (", team: a, jwks: 'http://keys.example/k'", "keys of keys.example that come unencrypted could be anybody's ("),
         (", team: a, jwks: 'https://10.0.0.7/k'", "10.0.0.7 is a private address (write `allow_private: true` if "),

@@ -195,3 +195,10 @@ async def test_where_nobody_is_asked_for_a_key_a_token_is_not_looked_at() -> Non
         there.answers[KEYS] = (200, document(signer()))
         async with against(configured(there) + "auth: off\n") as (gateway, _):
             assert await ask(gateway, "a.b.c", model="b") == (200, None)
+
+
+async def test_a_token_is_taken_only_from_its_issuers_networks_and_for_its_operations() -> None:
+    async with running("networks: [192.0.2.0/24]") as (gateway, _, _):
+        assert await ask(gateway, token()) == (403, "network_not_allowed")
+    async with running("networks: [127.0.0.1]\n    operations: [count_tokens]") as (gateway, _, _):
+        assert await ask(gateway, token()) == (403, "operation_not_allowed")
