@@ -200,6 +200,7 @@ class Pipeline:
                 # Whose turn it is depends on who asks; who may not ask at all need not wait to be told.
                 story.caller = await self.who(conversation, live)
                 tenant = story.caller.tenant
+                story.priority = _urgency(conversation, story.caller)
                 await self.admission.wait(tenant, story.priority, conversation.patience_at)
             entered = True
             if tenant is None:
