@@ -22,6 +22,8 @@ __all__ = ["Chapter", "Ledger"]
 
 #: The size at which the file is written anew, in bytes, or twice what it had when it last was.
 COMPACT: Final = 16 * 1024 * 1024
+#: Lines that wait for room on the disk at most. Beyond that the file is written anew once there is.
+WAITING: Final = 50_000
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -49,12 +51,16 @@ class Ledger:
     Raises ConfigError where it cannot be opened, or another process has it.
     """
 
-    def __init__(self, path: str, chapters: Sequence[Chapter], *, compact: int = COMPACT) -> None:
+    def __init__(
+        self, path: str, chapters: Sequence[Chapter], *, compact: int = COMPACT, waiting: int = WAITING
+    ) -> None:
         self.error: str | None = None
         self._path = Path(path)
         self._chapters = {chapter.name: chapter for chapter in chapters}
         self._compact = compact
+        self._waiting = waiting
         self._later: list[bytes] = []
+        self._anew = False
         self._unsynced = False
         try:
             self._fd = self._open()
@@ -73,15 +79,24 @@ class Ledger:
 
     def write(self, name: str, value: Any) -> bool:
         """Append a line to a chapter, and all that was to come later; whether the file has taken it."""
-        self._later.append(_encode((name, value)))
-        return self.flush()
+        self.later(name, value)
+        return not self._anew and self.flush()
 
     def later(self, name: str, value: Any) -> None:
         """Append a line with the next that is written, or when ``flush`` is called."""
+        if self._anew:
+            return
         self._later.append(_encode((name, value)))
+        if len(self._later) > self._waiting:
+            # Too much to keep; what the chapters know by then is all of it.
+            self._later.clear()
+            self._anew = True
 
     def flush(self) -> bool:
         """Write what was to come later; whether the file has taken it. What it does not take is kept for the next."""
+        if self._anew:
+            self.compact()
+            return not self._anew
         if not self._later:
             return self.error is None
         data = b"\n".join([*((b"",) if self._torn else ()), *self._later, b""])
@@ -143,7 +158,7 @@ class Ledger:
         os.close(self._fd)
         # What was to come later is told by that, too.
         self._later.clear()
-        self._fd, self._size, self._torn, self.error = fd, len(data), False, None
+        self._fd, self._size, self._torn, self._anew, self.error = fd, len(data), False, False, None
         self._compact = max(self._compact, 2 * len(data))
 
     def close(self) -> None:

@@ -194,6 +194,25 @@ def test_with_grace_a_full_disk_stops_nothing_and_has_everything_once_when_there
     assert sums(path) == [(30, 30)]
 
 
+def test_what_waits_for_room_is_bounded_and_nothing_of_it_is_missing_afterwards(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    money = with_money(path)
+    assert money._ledger is not None
+    money._ledger._waiting = 20
+    with full_disk(path):
+        for n in range(200):
+            assert money.hold(f"a.{n}", [account(money)], 2)
+            assert len(money._ledger._later) <= 21
+            if n:
+                money.settle(f"a.{n}", 1)
+        assert not money._ledger.flush()
+    assert money._ledger.flush()
+    assert money.hold("b.0", [account(money)], 30)
+    assert money._ledger.error is None
+    crash(money)
+    assert sums(path) == [(199, 32)]
+
+
 # --- written anew -----------------------------------------------------------------------------------------------------
 
 
