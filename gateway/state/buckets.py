@@ -19,7 +19,10 @@ WATCHED_S: Final = 5.0
 
 
 class Bucket(Struct):
-    """``level`` as of ``at``; ``new`` came since. Of both, ``owed`` waits to be told and ``telling`` is under way."""
+    """``level`` as of ``at``; ``new`` came since. Of both, ``owed`` waits to be told and ``telling`` is under way.
+
+    Whoever holds on to one looks whether it is still ``kept``, and says by ``touched_at`` that it is looked at.
+    """
 
     touched_at: float
     at: float
@@ -29,14 +32,24 @@ class Bucket(Struct):
     new: float = 0.0
     owed: float = 0.0
     telling: float = 0.0
+    kept: bool = True
 
     def at_level(self, now: float) -> float:
         """How full it is."""
-        return max(0.0, max(0.0, self.level - self.rate * max(0.0, now - self.at)) + self.new)
+        level = self.level
+        if level > 0.0 and now > self.at:
+            level = max(0.0, level - self.rate * (now - self.at))
+        return max(0.0, level + self.new)
+
+    @property
+    def untold(self) -> float:
+        """What of it the fleet may not know yet: what was drawn here since it was told for certain."""
+        return self.owed + self.telling
 
     def pour(self, amount: float) -> None:
         """Draw on it, or give back if negative: not more than there is."""
-        amount = max(amount, -max(0.0, self.level + self.new))
+        if amount < 0.0:
+            amount = max(amount, -max(0.0, self.level + self.new))
         self.new += amount
         self.owed += amount
 
@@ -85,26 +98,42 @@ class Buckets:
         """How full it is. Asking makes the next refresh bring what others drew."""
         return self._bucket(name, now).at_level(now)
 
+    def bucket(self, name: str, now: float) -> Bucket:
+        """The bucket of that name, for whoever looks at several at a time, and often."""
+        return self._bucket(name, now)
+
+    def taken(self, name: str, level: float, rate: float, capacity: float, now: float) -> None:
+        """The fleet was asked at once, and this is the level as of ``now``; what was not told comes on top."""
+        bucket = self._bucket(name, now)
+        bucket.rate, bucket.capacity = rate, capacity
+        bucket.level, bucket.at, bucket.new = max(0.0, level + bucket.untold), now, 0.0
+
     def take(self, now: float) -> Turn:
         """What to tell and to ask."""
         self._now = now
         begin = not self._under_way
         for bucket in self._by.values():
             bucket.turn(now, begin)
-        self._by = {name: bucket for name, bucket in self._by.items() if _watched(bucket, now) or bucket.level > 0}
+        over = [name for name, bucket in self._by.items() if not (_watched(bucket, now) or bucket.level > 0)]
+        for name in over:
+            self._by.pop(name).kept = False
         if begin and any(bucket.telling for bucket in self._by.values()):
             self._number += 1
             self._under_way = True
         rows = ((n, b.telling, b.rate, b.capacity) for n, b in self._by.items() if b.telling or _watched(b, now))
         return Turn(self._number, tuple(rows))
 
-    def refresh(self, turn: Turn, told: Sequence[tuple[float, float]]) -> None:
-        """The fleet's (level, rate) for each row of the turn. Draws since it was taken come on top."""
+    def refresh(self, turn: Turn, told: Sequence[tuple[float, float]], late_s: float = 0.0) -> None:
+        """The fleet's (level, rate) for each row of the turn. Draws since it was taken come on top.
+
+        ``late_s``: so long after the turn was taken; the levels are as of then at most, and none drains sooner.
+        """
         for (name, *_), (level, rate) in zip(turn.rows, told, strict=True):
             bucket = self._by.get(name)
             if bucket is not None:
                 bucket.level = max(0.0, level + bucket.owed - bucket.new)
                 bucket.rate = rate or bucket.rate
+                bucket.at += late_s
         self.settle()
 
     def settle(self) -> None:

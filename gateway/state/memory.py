@@ -10,9 +10,10 @@ from typing import Final
 
 from gateway.budgets.account import Row
 from gateway.budgets.fleet import Answer, Fleet, Turn
+from gateway.state.asking import ask_here
 from gateway.state.keybook import Keybook
 from gateway.state.ledger import Ledger
-from gateway.state.verbs import Health
+from gateway.state.verbs import Draw, Health
 from gateway.state.view import View
 from gateway.usage.sums import Page
 from gateway.usage.tally import line
@@ -50,6 +51,13 @@ class Memory(View):
     def replicas(self) -> int:
         """See State.replicas."""
         return 1
+
+    async def ask(self, draws: Sequence[Draw], places: Sequence[str], now: float) -> bool | None:
+        """See State.ask: nobody else draws, or has places."""
+        for name in places:
+            self.places.want(name)
+        self.places.grant(self.places.take(now, places)[1], now)
+        return ask_here(self, draws, places, now)
 
     def append(self, record: bytes, id: str) -> None:
         """See State.append."""
@@ -112,6 +120,7 @@ class Memory(View):
         self.leases.grant(now)
         self.buckets.take(now)
         self.buckets.settle()
+        self.places.grant(self.places.take(now)[1], now)
         self.remembered.turn(now)
         self.remembered.settle()
         if now - self._written_at >= WRITTEN_S:

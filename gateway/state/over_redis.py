@@ -22,6 +22,7 @@ from gateway.budgets.account import Row
 from gateway.budgets.fleet import Answer, Turn
 from gateway.errors import Unavailable
 from gateway.state.accounts import read_rows, take_turn
+from gateway.state.asking import Asking
 from gateway.state.keyring import Keyring
 from gateway.state.link import Link
 from gateway.state.meeting import Feed, Meeting
@@ -29,7 +30,7 @@ from gateway.state.outbox import Batch, Outbox
 from gateway.state.recollection import Recollection
 from gateway.state.scripts import DELIVER
 from gateway.state.telling import Telling
-from gateway.state.verbs import ALONE_S, Health
+from gateway.state.verbs import ALONE_S, Draw, Health
 from gateway.state.view import View
 from gateway.usage.sums import Page
 
@@ -77,14 +78,15 @@ class Redis(View):
         self._kept = kept
         self._link = Link(url, command_s=command_s, connect_s=connect_s)
         self._outbox = Outbox(buffered, BATCH)
+        self._one_at_a_time = asyncio.Lock()
         self._meeting = Meeting(self, prefix, self.replica)
         self._telling = Telling(self.tally, prefix, self.replica)
         self._keyring = Keyring(self._link, prefix)
         self._recollection = Recollection(self._link, prefix, self.remembered, self.buckets)
+        self._asking = Asking(self, self._link, self._meeting, prefix, self._one_at_a_time)
         self._log = f"{prefix}:decisions"
         self._ids = f"{prefix}:decisions:ids"
         self._sent = f"{prefix}:sent:{self.replica}"
-        self._one_at_a_time = asyncio.Lock()
         self._now = 0.0
         self._refreshed_at = 0.0
         self._heard_at: float | None = None
@@ -109,6 +111,16 @@ class Redis(View):
     def replicas(self) -> int:
         """See State.replicas."""
         return self._meeting.replicas
+
+    async def ask(self, draws: Sequence[Draw], places: Sequence[str], now: float) -> bool | None:
+        """See State.ask."""
+        return await self._asking.ask(draws, places, now)
+
+    def vacate(self, name: str) -> None:
+        """See State.vacate."""
+        self.places.leave(name)
+        if self.places.urgent:
+            self._asking.begin()
 
     def append(self, record: bytes, id: str) -> None:
         """See State.append."""
@@ -178,6 +190,7 @@ class Redis(View):
         except (RedisError, OSError) as error:
             self._link.failed(error)
         self._recollection.turn(now)
+        self._asking.turn(now)
         if self.alone(now):
             self.leases.grant(now)
 
@@ -200,6 +213,7 @@ class Redis(View):
             with contextlib.suppress(RedisError, OSError):
                 await self._meeting.leave(self._link.client)
         await self._keyring.aclose()
+        await self._asking.aclose()
         await self._link.aclose()
 
     async def _from_others(self, names: Sequence[str]) -> Mapping[str, bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ACCOUNTS", "CHANGE", "COOL", "DELIVER", "DRAW", "LEASE", "MEET", "TELL"]
+__all__ = ["ACCOUNTS", "CHANGE", "COOL", "DELIVER", "DRAW", "HOLD", "LEASE", "MEET", "TAKE", "TELL"]
 
 #: Takes one batch of one replica, once: a batch that was sent again after a timeout changes nothing.
 #: KEYS  number of the replica's last batch, log, ids of the log, count of all records.
@@ -250,4 +250,97 @@ if found ~= ARGV[2] or found == ARGV[3] then return found end
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'id', ARGV[1])
 if ARGV[3] == '' then redis.call('HDEL', KEYS[1], ARGV[1]) else redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) end
 return ARGV[3]
+"""
+
+#: Draws on buckets for requests that wait, each on all of its own or on none, and answers with 1 for each that did,
+#: then with the level of each bucket, as text. A bucket takes what leaves it at its capacity, but for what sums of
+#: small numbers err by. Buckets are kept as DRAW keeps them.
+#: KEYS  the buckets.
+#: ARGV  (rate, capacity, what the replica has drawn and not yet told) for each bucket; then for each request the number
+#:       of its buckets, and (place in KEYS, amount) for each.
+TAKE: Final = """
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+local level, rate, capacity, untold, drawn = {}, {}, {}, {}, {}
+for k = 1, #KEYS do
+  rate[k], capacity[k], untold[k] = tonumber(ARGV[3 * k - 2]), tonumber(ARGV[3 * k - 1]), tonumber(ARGV[3 * k])
+  local l, r, at = string.match(redis.call('GET', KEYS[k]) or '', '^(%S+) (%S+) (%S+)$')
+  level[k] = at and math.max(0, tonumber(l) - tonumber(r) * math.max(0, now - tonumber(at))) or 0
+end
+local answers = {}
+local a = 3 * #KEYS + 1
+while a <= #ARGV do
+  local last = a + 2 * ARGV[a]
+  local fits = 1
+  for i = a + 1, last, 2 do
+    local k = tonumber(ARGV[i])
+    if level[k] + untold[k] + ARGV[i + 1] > capacity[k] * 1.000000001 then fits = 0 end
+  end
+  if fits == 1 then
+    for i = a + 1, last, 2 do
+      local k = tonumber(ARGV[i])
+      level[k], drawn[k] = level[k] + ARGV[i + 1], true
+    end
+  end
+  table.insert(answers, fits)
+  a = last + 1
+end
+for k = 1, #KEYS do
+  if drawn[k] then
+    local ttl = math.min(math.ceil(1000 * math.max(level[k], capacity[k]) / rate[k]), 31536000000)
+    redis.call('SET', KEYS[k], string.format('%.17g %.17g %.17g', level[k], rate[k], now), 'PX', ttl)
+  end
+  table.insert(answers, string.format('%.17g', level[k]))
+end
+return answers
+"""
+
+#: Says how many places of each name a replica uses and wants, and answers with (how many it has, how many all others
+#: have, whether any replica was short of them lately) for each. What all replicas that are present have is never more
+#: than there are, unless one of them uses more: then nobody is given any.
+#: A row is kept as "number, places"; that of a replica that is gone is dropped. A number that is not newer than the
+#: row's comes late: it changes nothing.
+#: KEYS  the sorted set of replicas (see MEET), then a hash for each name.
+#: ARGV  the replica, milliseconds to remember it, milliseconds to remember that one was short, milliseconds to remember
+#:       a hash, number, then (used, needed now, wanted, limit) for each name.
+HOLD: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local me, number, present = ARGV[1], tonumber(ARGV[5]), {}
+redis.call('ZADD', KEYS[1], now, me)
+for _, replica in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], now - ARGV[2], '+inf')) do present[replica] = true end
+local told = {}
+for k = 2, #KEYS do
+  local a = 4 * k - 2
+  local used, need, want, limit = tonumber(ARGV[a]), ARGV[a + 1] + 0, ARGV[a + 2] + 0, ARGV[a + 3] + 0
+  local others, mine, newest, short = 0, 0, 0, 0
+  local rows = redis.call('HGETALL', KEYS[k])
+  for i = 1, #rows, 2 do
+    if rows[i] == '!' then
+      short = tonumber(rows[i + 1])
+    else
+      local n, places = string.match(rows[i + 1], '^(%d+) (%d+)$')
+      if rows[i] == me then
+        newest, mine = tonumber(n), tonumber(places)
+      elseif present[rows[i]] then
+        others = others + places
+      else
+        redis.call('HDEL', KEYS[k], rows[i])
+      end
+    end
+  end
+  if number > newest then
+    mine = math.max(used, math.min(want, limit - others))
+    redis.call('HSET', KEYS[k], me, string.format('%.0f %.0f', number, mine))
+    if mine < need then
+      short = now
+      redis.call('HSET', KEYS[k], '!', now)
+    end
+    redis.call('PEXPIRE', KEYS[k], ARGV[4])
+  end
+  table.insert(told, mine)
+  table.insert(told, others)
+  table.insert(told, now - short < tonumber(ARGV[3]) and 1 or 0)
+end
+return told
 """

@@ -4,8 +4,8 @@ Read next: memory.py and over_redis.py; tests/state holds the contract that both
 
 No verb that the request path calls waits for anything: writes are taken into a local buffer and sent in batches,
 reads are answered from the last refresh. ``sync`` does the waiting, in the background, every 100 ms. Only ``recall``
-may wait, for a moment. Those who ask about the fleet (``spend``, ``find``, ``recent``) do wait; a store that is gone
-tells them so by raising Unavailable.
+and ``ask`` may wait, for a moment. Those who ask about the fleet (``spend``, ``find``, ``recent``) do wait; a store
+that is gone tells them so by raising Unavailable.
 
 Names of coolings, leases and buckets are the caller's, such as ``breaker:acme/gpt-4o``; the three do not share them.
 """
@@ -19,10 +19,12 @@ from msgspec import Struct
 
 from gateway.budgets.account import Row
 from gateway.budgets.fleet import Answer, Turn
+from gateway.state.buckets import Buckets
+from gateway.state.places import Places
 from gateway.types import Cooling, Exchange
 from gateway.usage.sums import Page
 
-__all__ = ["ALONE_S", "Health", "State"]
+__all__ = ["ALONE_S", "Draw", "Health", "State"]
 
 #: A store that has not taken and answered everything for this long, in seconds, is gone.
 ALONE_S: Final = 2.0
@@ -43,6 +45,15 @@ class Health(Struct, frozen=True):
     forgotten: int = 0
     remembered: int = 0
     recalled: int = 0
+
+
+class Draw(Struct, frozen=True):
+    """So much of a leaky bucket that drains at ``rate`` a second and takes no more than ``capacity``."""
+
+    name: str
+    amount: float
+    rate: float
+    capacity: float
 
 
 class State(Protocol):
@@ -94,6 +105,37 @@ class State(Protocol):
         A bucket that nobody here has asked about for some seconds is not refreshed: the first answer after that is
         as of then, the next sync brings the fleet's.
         """
+        ...
+
+    @property
+    def buckets(self) -> Buckets:
+        """The buckets behind ``draw`` and ``level``, for whoever looks at several at a time."""
+        ...
+
+    @property
+    def places(self) -> Places:
+        """How many may be in use at once, by name: those that this replica has of all that the fleet has."""
+        ...
+
+    async def ask(self, draws: Sequence[Draw], places: Sequence[str], now: float) -> bool | None:
+        """Draw on all of these buckets and use one more of all these places, if the fleet has room for everything.
+
+        False: it has not, and nothing is drawn or used; buckets and places then show what there is. None: the store
+        did not answer within 50 ms. Those who ask at the same time are answered together.
+        """
+        ...
+
+    def vacate(self, name: str) -> None:
+        """Use one place less; where places are few, the fleet is told at once."""
+        ...
+
+    @property
+    def awaited(self) -> Mapping[str, int]:
+        """How many requests waited for the store, by reason."""
+        ...
+
+    def count_awaited(self, reason: str) -> None:
+        """One more has."""
         ...
 
     def alone(self, now: float) -> bool:

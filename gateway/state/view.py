@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from gateway.state.buckets import Buckets
 from gateway.state.cooled import Cooled
 from gateway.state.leases import Leases
+from gateway.state.places import Places
 from gateway.state.remembered import Remembered, name_of
 from gateway.types import Cooling, Exchange
 from gateway.usage.tally import Tally
@@ -19,7 +20,10 @@ __all__ = ["View"]
 
 
 class View:
-    """Coolings, leases, buckets, usage, what is remembered: as of the last sync and what this replica said itself."""
+    """What is known of coolings, leases, buckets, places, usage and all that is remembered.
+
+    As of the last sync, and with all that this replica has said itself since.
+    """
 
     def __init__(self) -> None:
         #: The id of this replica, which no other process has ever had.
@@ -27,6 +31,8 @@ class View:
         self.cooled = Cooled()
         self.leases = Leases()
         self.buckets = Buckets()
+        self.places = Places()
+        self.awaited: dict[str, int] = {}
         self.remembered = Remembered()
         self.tally = Tally()
 
@@ -65,6 +71,14 @@ class View:
     def count(self, exchange: Exchange) -> None:
         """See State.count."""
         self.tally.count(exchange)
+
+    def vacate(self, name: str) -> None:
+        """See State.vacate."""
+        self.places.leave(name)
+
+    def count_awaited(self, reason: str) -> None:
+        """See State.awaited: one more."""
+        self.awaited[reason] = self.awaited.get(reason, 0) + 1
 
     def remember(self, caller: str, values: Mapping[str, bytes]) -> None:
         """See State.remember."""
