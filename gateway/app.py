@@ -31,6 +31,7 @@ from gateway.identity.make import Keyrings
 from gateway.keys.bunch import Bunch
 from gateway.keys.locksmith import Locksmith
 from gateway.keys.porter import Porter
+from gateway.limits.limiter import Limiter
 from gateway.pipeline import Pipeline, make_live
 from gateway.report import Report, gauges, of_budgets, report
 from gateway.spending import Spending
@@ -108,6 +109,7 @@ class App:
         self.spending = Spending(self._state, wall, lambda: self.world)
         self.admission = Admission(world.admission, clock=clock)
         self.health = Health(self._state, world, clock(), self.admission.freed)
+        self.limiter = Limiter(self._state, clock=clock)
         self._lag = LoopLag(self._lagged)
         self.treasury = self._open_treasury()
         self.alerts = Alerts(self._state, world.money, self.treasury.book.accounts, wall=wall, say=log.say)
@@ -124,6 +126,7 @@ class App:
             store=self._state,
             treasury=self.treasury,
             porter=Porter(Bunch(self._state), wall=wall),
+            limiter=self.limiter,
         )
         self.locksmith = Locksmith(self._state, world=lambda: self.world, wall=wall)
         self.public = Edge(self.pipeline, make_public(self.pipeline, self.ready), clock=clock, wall=wall)
@@ -363,6 +366,9 @@ class App:
         state = self._state.health()
         kept = {"remembered": state.remembered, "recalled": state.recalled, "lost": state.forgotten}
         self.metrics.tell({"gateway_kept_total": {(what,): n for what, n in kept.items()}})
+        awaited = {**self._state.awaited, "budget": self.treasury.awaited}
+        self.metrics.tell({"gateway_redis_awaited_total": {(why,): n for why, n in awaited.items()}})
+        self.metrics.tell({"gateway_limited_total": {(*labels,): n for labels, n in self.limiter.refused.items()}})
         return await asyncio.to_thread(self.metrics.render)
 
     def condition(self) -> Report:

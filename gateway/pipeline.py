@@ -27,6 +27,7 @@ from gateway.intent import features
 from gateway.intent.classify import Classifier
 from gateway.keys.credential import Address, Visitor
 from gateway.keys.porter import Porter, check_address
+from gateway.limits.limiter import Limiter, Ticket
 from gateway.policy.decide import DIRECT_POLICY, decide
 from gateway.policy.match import AUTO, knows
 from gateway.policy.reference import reference_of
@@ -173,6 +174,7 @@ class Pipeline:
         store: Store,
         treasury: Treasury,
         porter: Porter,
+        limiter: Limiter,
     ) -> None:
         self._treasury = treasury
         self.live = live
@@ -183,6 +185,7 @@ class Pipeline:
         self._stale = Stale()
         self._store = store
         self._porter = porter
+        self._limiter = limiter
         self._record = record
         self._clock = clock
         self._wall = wall
@@ -192,7 +195,7 @@ class Pipeline:
         """One request. Whatever happens, it ends with exactly one record."""
         live = self.live
         story = Story(conversation.id, self._wall(), self._clock(), live.world, client, retry)
-        entered, tenant, purse = False, None, None
+        entered, tenant, purse, ticket = False, None, None, None
         try:
             # The key is proved only inside, since those who are turned away must cost nothing.
             story.priority = _urgency(conversation, self._porter.claimed(conversation.credential, live.world))
@@ -208,10 +211,12 @@ class Pipeline:
                 tenant = story.caller.tenant
                 self.admission.took(tenant)
             story.priority = _urgency(conversation, story.caller)
+            story.standing = self._limiter.teller(story.caller)
             story.call = call = _tagged(await conversation.read(live.world), story.caller)
             admit(call, story.caller, live.world)
             asked = gather(call, story.caller, live.classifier)
             story.features, story.signals = asked.features, asked.signals
+            ticket = await self._let_in(asked, story)
             if call.operation == "chat":
                 purse = self._treasury.purse(call.id, scopes_of(story.caller, call.user))
             await self._carry_out(asked, live, story, conversation, purse)
@@ -230,7 +235,21 @@ class Pipeline:
                 self.admission.leave(tenant)
             if purse is not None:
                 purse.close()
+            if ticket is not None:
+                ticket.end(story.usage, self._clock())
             self._record(story.close(self._clock()))
+
+    async def _let_in(self, asked: Asked, story: Story) -> Ticket | None:
+        """Take what the request needs of its caller's limits. Raises RateLimited where it does not fit."""
+        caller, user = story.caller, asked.call.user
+        story.standing = self._limiter.teller(caller, user)
+        gates = self._limiter.gates(caller, user)
+        if not gates:
+            return None
+        need = self._limiter.need(asked.features, counted=asked.call.operation != "count_tokens")
+        ticket = await self._limiter.enter(gates, need, self._clock())
+        story.standing = ticket.standing
+        return ticket
 
     async def who(self, visitor: Visitor, live: Live) -> Caller:
         """Who asks. Raises Unauthorized, Forbidden or Unavailable; why nobody is let in is counted."""

@@ -5,12 +5,14 @@ Read next: pipeline.py, which opens and closes it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Literal
 
 from msgspec import Struct
 
 from gateway.errors import Failure, GatewayError, OverBudget, UpstreamFailed
 from gateway.money import cost
+from gateway.standing import Standing
 from gateway.types import Attempt, Call, Caller, Decision, Deployment, Exchange, Features, Signal, Usage, World
 
 __all__ = ["Story", "micros"]
@@ -35,6 +37,7 @@ class Story(Struct, eq=False):
     ``stale_s`` is how old the answer is that was kept and handed out instead of ``error``; ``passed_over`` says that
     something that was to be tried had come to be left alone; ``estimated`` that nobody counted the tokens.
     ``reference`` is the deployment that the saving is reckoned against.
+    ``standing`` tells how the caller stands with its limits; None where it has none.
     """
 
     id: str
@@ -68,6 +71,7 @@ class Story(Struct, eq=False):
     dropped: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     reference: Deployment | None = None
+    standing: Callable[[], tuple[Standing, ...]] | None = None
 
     def cost(self) -> int | None:
         """Micro-dollars of all attempts so far; None as soon as one that was charged has no known price."""

@@ -32,6 +32,7 @@ __all__ = [
     "Cooling",
     "Decision",
     "Deployment",
+    "Dialect",
     "Endpoint",
     "Exchange",
     "Features",

@@ -15,11 +15,11 @@ ROOT = Path(__file__).parent.parent / "gateway"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "dice"}),
     frozenset({"types"}),
-    frozenset({"money"}),
+    frozenset({"money", "standing"}),
     frozenset({"story"}),
     frozenset({"intent", "policy", "reliability", "providers", "budgets", "data", "usage"}),
     frozenset({"cache", "config", "state", "telemetry", "upstream", "offline", "testing"}),
-    frozenset({"health", "admission", "refusal", "dialects", "identity", "keys", "treasury", "alerts"}),
+    frozenset({"health", "limits", "admission", "refusal", "dialects", "identity", "keys", "treasury", "alerts"}),
     frozenset({"pipeline", "report", "spending"}),
     frozenset({"api"}),
     frozenset({"app"}),
@@ -30,7 +30,7 @@ LAYERS: tuple[frozenset[str], ...] = (
 )
 PURE = frozenset(
     """
-    errors dice types money story intent policy reliability providers budgets dialects usage
+    errors dice types money standing story intent policy reliability providers budgets dialects usage
     """.split()
 )
 #: Reasons for imports inside a layer, beside those below.

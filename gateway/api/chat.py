@@ -26,6 +26,7 @@ class Chat(Client):
 
     __slots__ = ()
 
+    DIALECT = "openai"
     LIFE = KEEP_ALIVE
 
     async def read(self, world: World) -> Call:
@@ -51,7 +52,7 @@ class Chat(Client):
 
     async def answer(self, answer: Answer, story: Story) -> None:
         """Send a whole answer."""
-        await self._reply(200, answer.body, about(story))
+        await self._reply(200, answer.body, about(story, self.DIALECT))
 
     async def write(self, data: bytes, dialect: str) -> None:
         """Send whole events. They are canonical, which is to say in this dialect."""

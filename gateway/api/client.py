@@ -30,7 +30,7 @@ from gateway.money import usd
 from gateway.providers.protocol import Answer
 from gateway.reliability.failures import to_client
 from gateway.story import Story
-from gateway.types import Call, Networks, Server, World
+from gateway.types import Call, Dialect, Networks, Server, World
 
 __all__ = ["JSON", "STREAM", "Client", "Receive", "Scope", "Send", "user_of"]
 
@@ -115,6 +115,7 @@ class Client(ABC):
 
     # --- what a dialect says its own way ------------------------------------------------------------------------
 
+    DIALECT: ClassVar[Dialect]
     #: A sign of life in a stream.
     LIFE: ClassVar[bytes]
 
@@ -154,7 +155,7 @@ class Client(ABC):
 
     async def begin(self, story: Story) -> None:
         """Send the head of a stream."""
-        head = [*STREAM, *self.ids(), *about(story)]
+        head = [*STREAM, *self.ids(), *about(story, self.DIALECT)]
         await self._send({"type": "http.response.start", "status": 200, "headers": head})
         self.started = True
 
@@ -174,7 +175,7 @@ class Client(ABC):
         if self.started:
             await self._last(self.event(error))
             return
-        await self._reply(error.status, self.envelope(error), [*about(story), *about_error(error)])
+        await self._reply(error.status, self.envelope(error), [*about(story, self.DIALECT), *about_error(error)])
 
     async def last_words(self, error: GatewayError) -> None:
         """As ``refuse``, when the story is closed."""

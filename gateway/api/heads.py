@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
+from gateway.api.limits import limits
 from gateway.errors import GatewayError
 from gateway.money import usd
 from gateway.story import Story
-from gateway.types import Deployment
+from gateway.types import Deployment, Dialect
 
 __all__ = ["about", "about_error"]
 
 Headers = list[tuple[bytes, bytes]]
 
 
-def about(story: Story) -> Headers:
+def about(story: Story, dialect: Dialect) -> Headers:
     """The headers of an answer or an error as of now. A stream that begins has no cost yet: its end says it."""
     id = story.id.encode()
     head: Headers = [(b"x-request-id", id), (b"x-gateway-decision-id", id)]
+    if story.standing is not None:
+        head += limits(story.standing(), dialect, story.at)
     if story.decision is None:
         return head
     # A keep-alive begins a stream before anybody has answered: who will, and why, is not known yet.

@@ -7,7 +7,7 @@ In the words of OpenAI or Anthropic, as the client speaks, and in those of the I
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import lru_cache
 from math import ceil
 from typing import Final
@@ -61,7 +61,7 @@ def _as_openai(standing: Standing) -> Iterator[Header]:
 
 def _as_anthropic(standing: Standing, at: float) -> Iterator[Header]:
     name = b"anthropic-ratelimit-" + standing.unit.encode()
-    reset = datetime.fromtimestamp(ceil(at + standing.full_s), timezone.utc)
+    reset = datetime.fromtimestamp(ceil(at + standing.full_s), UTC)
     yield name + b"-limit", b"%d" % standing.limit
     yield name + b"-remaining", b"%d" % standing.remaining
     yield name + b"-reset", reset.strftime("%Y-%m-%dT%H:%M:%SZ").encode()

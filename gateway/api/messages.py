@@ -40,6 +40,7 @@ class Messages(Client):
 
     __slots__ = ("_events", "_native")
 
+    DIALECT = "anthropic"
     LIFE = PING
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, id: str, received_at: float) -> None:
@@ -77,7 +78,7 @@ class Messages(Client):
         body = answer.body
         if answer.dialect != "anthropic":
             body = _json(message(msgspec.json.decode(body), id=self.id, usage=answer.usage or story.usage))
-        await self._reply(200, body, about(story))
+        await self._reply(200, body, about(story, self.DIALECT))
 
     async def begin(self, story: Story) -> None:
         """Send the head of a stream."""

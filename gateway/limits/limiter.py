@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from math import ceil, inf
 from typing import Final
 
@@ -39,6 +40,8 @@ LONGEST: Final = 120
 #: Tokens that an answer is taken to have until some have been seen, and the weight of one answer in their mean.
 OUTPUT: Final = 400.0
 LEARNT: Final = 0.05
+#: How many replicas there are as long as nobody knows: not one.
+UNHEARD: Final = 2
 WORDS: Final = {"requests": "requests a minute", "tokens": "tokens a minute", "concurrency": "requests at once"}
 
 
@@ -147,6 +150,10 @@ class Limiter:
             raise self._refuse(gates, need, now)
         return self._enter(gates, rows, now)
 
+    def teller(self, caller: Caller, user: str | None = None) -> Callable[[], tuple[Standing, ...]] | None:
+        """Tells ``standing`` when it is asked; None for a caller that is not limited."""
+        return partial(self.standing, caller, user) if caller.scopes or caller.each_user else None
+
     def standing(self, caller: Caller, user: str | None = None) -> tuple[Standing, ...]:
         """How a caller stands now: of each unit the limit of which the least share is left."""
         gates = self.gates(caller, user)
@@ -157,7 +164,9 @@ class Limiter:
 
     def _look(self, gates: Sequence[Gate], need: Need, now: float, rows: list[Row]) -> float:
         """0.0: there is room, as far as this replica may say by itself. ASK, or a wait where there is none."""
-        buckets, places, replicas = self._state.buckets, self._state.places, self._state.replicas()
+        state = self._state
+        buckets, places = state.buckets, state.places
+        replicas = state.replicas() if state.heard else UNHEARD
         ask = False
         for gate in gates:
             for rate in gate.rates:
@@ -191,9 +200,9 @@ class Limiter:
     def _enter(self, gates: Sequence[Gate], rows: Sequence[Row], now: float) -> Ticket:
         """Take everything: there is room."""
         drawn = []
-        for rate, bucket, amount, _ in rows:
+        for rate, bucket, amount, level in rows:
             # As rate.pour does: there are up to eight of these in a request.
-            bucket.new += amount
+            bucket.level, bucket.at, bucket.new = level + amount, now, 0.0
             bucket.owed += amount
             rate.poured += amount
             drawn.append(rate.poured)

@@ -95,7 +95,7 @@ class Rate:
 
     def pour(self, bucket: Bucket, amount: float, now: float) -> float:
         """Draw. What has been drawn in all: give it to ``settle``."""
-        bucket.pour(amount)
+        bucket.pour_at(amount, now)
         self.pour_alone(amount, now)
         return self.noted(amount)
 
@@ -119,7 +119,7 @@ class Rate:
         elif used < amount:
             back = min(amount - used, bucket.at_level(now) - (self.poured - poured))
             if back > 0:
-                bucket.pour(-back)
+                bucket.pour_at(-back, now)
                 self.pour_alone(-back, now)
 
     def draw(self, amount: float) -> Draw:

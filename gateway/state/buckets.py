@@ -53,6 +53,13 @@ class Bucket(Struct):
         self.new += amount
         self.owed += amount
 
+    def pour_at(self, amount: float, now: float) -> None:
+        """As ``pour``, by who knows what time it is: it drains from now on, rather than from the next turn."""
+        level = self.at_level(now)
+        amount = max(amount, -level)
+        self.level, self.at, self.new = level + amount, now, 0.0
+        self.owed += amount
+
     def turn(self, now: float, begin: bool) -> None:
         """Bring it up to ``now``; ``begin`` puts what is owed under way."""
         if self.new:
@@ -133,7 +140,8 @@ class Buckets:
             if bucket is not None:
                 bucket.level = max(0.0, level + bucket.owed - bucket.new)
                 bucket.rate = rate or bucket.rate
-                bucket.at += late_s
+                if bucket.at <= self._now:
+                    bucket.at = self._now + late_s
         self.settle()
 
     def settle(self) -> None:

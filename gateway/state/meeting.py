@@ -59,6 +59,11 @@ class Meeting:
         self._replica = replica
         self._met_at: float | None = None
 
+    @property
+    def met(self) -> bool:
+        """Whether this replica has ever been answered."""
+        return self._met_at is not None
+
     def render(self, pipe: Pipe, now: float) -> list[Feed]:
         """Add what is to be said; each of what is returned takes the answer to one script, in order."""
         pipe.eval(MEET, 1, f"{self._prefix}:replicas", self._replica, PRESENT_MS)

@@ -48,6 +48,11 @@ class Memory(View):
         """See State.alone: the whole fleet is here."""
         return False
 
+    @property
+    def heard(self) -> bool:
+        """See State.heard."""
+        return True
+
     def replicas(self) -> int:
         """See State.replicas."""
         return 1

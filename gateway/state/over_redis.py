@@ -108,6 +108,11 @@ class Redis(View):
         """See State.alone. Before the first refresh it counts from the first sync."""
         return self._heard_at is not None and now - self._heard_at > ALONE_S
 
+    @property
+    def heard(self) -> bool:
+        """See State.heard."""
+        return self._meeting.met
+
     def replicas(self) -> int:
         """See State.replicas."""
         return self._meeting.replicas

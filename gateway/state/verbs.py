@@ -142,6 +142,11 @@ class State(Protocol):
         """Whether the store has been gone for ``ALONE_S``: of a limit, each replica then has 1 / ``replicas``."""
         ...
 
+    @property
+    def heard(self) -> bool:
+        """Whether it is known how many replicas there are, and what they have drawn."""
+        ...
+
     def replicas(self) -> int:
         """How many replicas there are, this one among them, as of the last refresh."""
         ...

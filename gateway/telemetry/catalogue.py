@@ -208,6 +208,20 @@ CATALOGUE: Final = (
     Metric("gateway_budget_awaited_total", "counter", (), "Requests that waited for Redis to lease more of a budget."),
     Metric("gateway_redis_up", "gauge", (), "1 when the shared state answers, 0 when not. Absent without Redis."),
     Metric(
+        "gateway_redis_awaited_total",
+        "counter",
+        ("reason",),
+        "Requests that waited for the shared state, 50 ms at most: for a lease of a budget (`budget`), for a limit "
+        "that only the fleet can decide (`limit`), for a place among requests served at once (`concurrency`).",
+    ),
+    Metric(
+        "gateway_limited_total",
+        "counter",
+        ("scope", "limit"),
+        "Requests refused for a limit of their `organisation`, `team`, `key` or `user`: `requests` or `tokens` a "
+        "minute, or `concurrency`.",
+    ),
+    Metric(
         "gateway_decision_log_dropped_total",
         "counter",
         ("sink",),
