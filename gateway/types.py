@@ -213,6 +213,7 @@ class Deployment(Struct, frozen=True, eq=False):
     it does not think or always does; None is unknown. Protocols read it, and ``max_output``, rather than names of
     models. ``cannot`` names what its protocol has no words for, of the needs in intent/features.py. ``image_tokens`` is
     the most that it counts a picture as.
+    ``rpm``, ``tpm`` and ``concurrency`` are what its provider allows: the last in requests at once, over the fleet.
     """
 
     name: str
@@ -231,6 +232,7 @@ class Deployment(Struct, frozen=True, eq=False):
     rpm: int | None = None
     tpm: int | None = None
     image_tokens: int | None = None
+    concurrency: int | None = None
 
     @property
     def takes_choices(self) -> bool:

@@ -121,4 +121,5 @@ def _deployment(name: str, entry: DeploymentEntry, account: Account, *, fetches:
         rpm=entry.limits.rpm,
         tpm=entry.limits.tpm,
         image_tokens=entry.image_tokens or known.image_tokens,
+        concurrency=entry.limits.concurrency,
     )

@@ -334,6 +334,11 @@ class LimitsEntry(Entry):
 
     rpm: Count | None = Field(default=None, ge=1, description="Requests a minute.")
     tpm: Count | None = Field(default=None, ge=1, description="Tokens a minute.")
+    concurrency: Count | None = Field(
+        default=None,
+        ge=1,
+        description="Requests at once, of all replicas together: each has its part, rounded up.",
+    )
 
 
 class DeploymentEntry(Entry):

@@ -84,6 +84,7 @@ class Health:
         self._by_key: dict[str, list[tuple[Lane, int, bool]]] = {}
         self._turn = 0
         self._share = 1.0
+        self._replicas = 1
         self.transitions: dict[tuple[str, str], int] = {}
         self.know(world, now)
 
@@ -116,6 +117,7 @@ class Health:
                 lane.deployment, lane.names = deployment, ()
                 self._lanes[lane_name] = lane
                 self._know_keys(lane)
+            lane.share(self._replicas)
             lane.names += (name,)
             self._by_deployment[name] = lane
         self._by_shared = {lane.shared: lane for lane in self._lanes.values()}
@@ -312,6 +314,10 @@ class Health:
     def tick(self, now: float) -> None:
         """Bring what the fleet knows here, and ask for the probes that are due."""
         self._scale(1.0 / self._state.replicas() if self._state.alone(now) else 1.0)
+        if (replicas := self._state.replicas()) != self._replicas:
+            self._replicas = replicas
+            for lane in self._lanes.values():
+                lane.share(replicas)
         fleet = self._state.cooling(now)
         told = {lane for name in fleet if (lane := self._by_shared.get(name.removeprefix(BREAKER))) is not None}
         for lane in {*self._watched.values(), *told}:

@@ -61,12 +61,16 @@ class FirstTokenRules(Struct, frozen=True):
 
 
 class Load:
-    """The load of one deployment, as this process sees it. ``inflight`` counts calls that have begun and not ended."""
+    """The load of one deployment, as this process sees it. ``inflight`` counts calls that have begun and not ended.
+
+    ``most`` is how many there may be at once, whatever is learnt.
+    """
 
     def __init__(self, rules: LoadRules, now: float, first_token: FirstTokenRules | None = None) -> None:
         self.rules = rules
         self.first_token = first_token or FirstTokenRules()
         self.inflight = 0
+        self.most = rules.max_limit
         self._limit = float(rules.start_limit)
         self._dropped_at = -inf
         self._times = Times(rules, now)
@@ -79,12 +83,12 @@ class Load:
     @property
     def limit(self) -> int:
         """How many calls may be in flight at once, as of the last change."""
-        return int(self._limit)
+        return min(int(self._limit), self.most)
 
     def room(self, now: float) -> bool:
         """Whether one more call may begin."""
         self._forget(now)
-        return self.inflight < int(self._limit)
+        return self.inflight < self.limit
 
     def began(self, now: float) -> None:
         self.inflight += 1
