@@ -177,7 +177,6 @@ def of_budgets(treasury: Treasury) -> Gauges:
         "gateway_budget_used_ratio": ratios,
         "gateway_budget_reservations": {(): len(book.holds)},
         "gateway_budget_overshoot_usd_total": {(): book.overshoot / 1_000_000},
-        "gateway_budget_awaited_total": {(): treasury.awaited},
     }
 
 

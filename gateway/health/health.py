@@ -117,7 +117,7 @@ class Health:
                 lane.deployment, lane.names = deployment, ()
                 self._lanes[lane_name] = lane
                 self._know_keys(lane)
-            lane.share(self._replicas)
+            lane.split(self._replicas)
             lane.names += (name,)
             self._by_deployment[name] = lane
         self._by_shared = {lane.shared: lane for lane in self._lanes.values()}
@@ -316,8 +316,8 @@ class Health:
         self._scale(1.0 / self._state.replicas() if self._state.alone(now) else 1.0)
         if (replicas := self._state.replicas()) != self._replicas:
             self._replicas = replicas
-            for lane in self._lanes.values():
-                lane.share(replicas)
+            for known in self._lanes.values():
+                known.split(replicas)
         fleet = self._state.cooling(now)
         told = {lane for name in fleet if (lane := self._by_shared.get(name.removeprefix(BREAKER))) is not None}
         for lane in {*self._watched.values(), *told}:

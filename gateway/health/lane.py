@@ -75,7 +75,7 @@ class Lane:
         shared = f"; {self.share!r}" if self.metered else ""
         return f"{self.name}: {self.breaker!r}; {self.load!r}; {self.keys!r}{shared}"
 
-    def share(self, replicas: int) -> None:
+    def split(self, replicas: int) -> None:
         """Of the calls that there may be at once each of so many replicas may make its part, rounded up."""
         concurrency, most = self.deployment.concurrency, self.load.rules.max_limit
         self.load.most = most if concurrency is None else min(most, -(-concurrency // replicas))

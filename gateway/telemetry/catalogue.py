@@ -205,7 +205,6 @@ CATALOGUE: Final = (
         (),
         "US dollars that tries did cost beyond what they had reserved.",
     ),
-    Metric("gateway_budget_awaited_total", "counter", (), "Requests that waited for Redis to lease more of a budget."),
     Metric("gateway_redis_up", "gauge", (), "1 when the shared state answers, 0 when not. Absent without Redis."),
     Metric(
         "gateway_redis_awaited_total",
