@@ -41,7 +41,7 @@ class Chapter(Protocol):
         ...
 
     def whole(self) -> Iterable[Any]:
-        """All that is still needed of it, as lines that ``read`` takes: what is being written is part of it by then."""
+        """All that is still needed of it, as lines that ``read`` takes."""
         ...
 
 
@@ -80,7 +80,7 @@ class Ledger:
     def write(self, name: str, value: Any) -> bool:
         """Append a line to a chapter, and all that was to come later; whether the file has taken it."""
         self.later(name, value)
-        return not self._anew and self.flush()
+        return not self._anew and self._append()
 
     def later(self, name: str, value: Any) -> None:
         """Append a line with the next that is written, or when ``flush`` is called."""
@@ -93,10 +93,19 @@ class Ledger:
             self._anew = True
 
     def flush(self) -> bool:
-        """Write what was to come later; whether the file has taken it. What it does not take is kept for the next."""
+        """Write what was to come later; whether the file has taken it. What it does not take is kept for the next.
+
+        When the file has grown it is written anew: not by ``write``, whose chapter may only act on what is written.
+        """
         if self._anew:
             self.compact()
             return not self._anew
+        taken = self._append()
+        if taken and self._size > self._compact:
+            self.compact()
+        return taken
+
+    def _append(self) -> bool:
         if not self._later:
             return self.error is None
         data = b"\n".join([*((b"",) if self._torn else ()), *self._later, b""])
@@ -114,8 +123,6 @@ class Ledger:
             return False
         self._later.clear()
         self._torn, self.error = False, None
-        if self._size > self._compact:
-            self.compact()
         return True
 
     def sync(self) -> Callable[[], None]:

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.budgets.account import Row
 from gateway.errors import ConfigError, Unavailable
+from gateway.state.keybook import Keybook
 from gateway.state.ledger import Ledger
 from gateway.treasury import Chapter, Treasury
 from gateway.types import Money, Scope
@@ -255,6 +256,20 @@ def test_who_has_no_room_to_write_it_anew_goes_on_with_the_old_one_and_does_it_l
     assert money._ledger.error is None
     crash(money)
     assert sums(path) == [(1, 0)]
+
+
+async def test_a_key_that_is_revoked_as_the_ledger_has_grown_stays_revoked(tmp_path: Path) -> None:
+    path = str(tmp_path / "ledger")
+    book, again = Keybook(), Keybook()
+    ledger = Ledger(path, [book], compact=10)
+    book.open = lambda: ledger
+    await book.change("a", None, b"{}")
+    ledger.flush()
+    await book.change("a", b"{}", None)
+    await book.change("b", None, b"{}")
+    ledger.close()
+    Ledger(path, [again]).close()
+    assert again.all() == {"b": b"{}"}
 
 
 # --- one writer -------------------------------------------------------------------------------------------------------
