@@ -44,10 +44,11 @@ START: Final = b"0-0"
 
 
 class Keyring:
-    """Documents by id: the most recently used of those that there are."""
+    """Documents by id: the most recently used of those that there are. ``awaited`` is told of who waits for Redis."""
 
-    def __init__(self, link: Link, prefix: str) -> None:
+    def __init__(self, link: Link, prefix: str, *, awaited: Callable[[str], None] = lambda reason: None) -> None:
         self._link = link
+        self._awaited = awaited
         self._keys = f"{prefix}:keys"
         self._changes = f"{prefix}:keys:changes"
         self._known: OrderedDict[str, bytes] = OrderedDict()
@@ -79,6 +80,7 @@ class Keyring:
             return document
         if id in self._misses and _time() - self._heard_at < FRESH_S:
             return None
+        self._awaited("key")
         try:
             async with asyncio.timeout(ASK_S):
                 return await self._lookup.find(id)

@@ -81,7 +81,7 @@ class Redis(View):
         self._one_at_a_time = asyncio.Lock()
         self._meeting = Meeting(self, prefix, self.replica)
         self._telling = Telling(self.tally, prefix, self.replica)
-        self._keyring = Keyring(self._link, prefix)
+        self._keyring = Keyring(self._link, prefix, awaited=self.count_awaited)
         self._recollection = Recollection(self._link, prefix, self.remembered, self.buckets)
         self._asking = Asking(self, self._link, self._meeting, prefix, self._one_at_a_time)
         self._log = f"{prefix}:decisions"
@@ -222,6 +222,7 @@ class Redis(View):
         await self._link.aclose()
 
     async def _from_others(self, names: Sequence[str]) -> Mapping[str, bytes]:
+        self.count_awaited("turn")
         return await self._recollection.ask(names)
 
     async def _exchange(self, now: float) -> None:

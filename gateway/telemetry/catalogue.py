@@ -211,7 +211,8 @@ CATALOGUE: Final = (
         "counter",
         ("reason",),
         "Requests that waited for the shared state, 50 ms at most: for a lease of a budget (`budget`), for a limit "
-        "that only the fleet can decide (`limit`), for a place among requests served at once (`concurrency`).",
+        "that only the fleet can decide (`limit`), for a place among requests served at once (`concurrency`), for a "
+        "key that is not known here (`key`), for what another replica may remember of an earlier turn (`turn`).",
     ),
     Metric(
         "gateway_limited_total",
