@@ -380,12 +380,14 @@ class Limits(Struct, frozen=True):
 class Scope(Struct, frozen=True):
     """Somebody with a budget or limits of their own: ``organisation:…``, ``team:…``, ``key:…`` or ``user:…``.
 
-    That of each end user of a team or key is a template, whose name ends in ``/``: the user's follows.
+    That of each end user of a team or key is a template, whose name ends in ``/``: the user's follows, and ``of`` is
+    the template's.
     """
 
     name: str
     budget: Budget | None = None
     limits: Limits | None = None
+    of: str | None = None
 
 
 class Team(Struct, frozen=True):

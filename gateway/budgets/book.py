@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.budgets.account import Account, Row
 from gateway.budgets.fleet import Answer, Ask, Turn
@@ -22,6 +23,10 @@ __all__ = ["LOOK_S", "Book", "Hold"]
 LOOK_S: Final = 0.9
 #: For how long after its last use, in seconds.
 WATCHED_S: Final = 600.0
+#: Accounts from which on new users share one.
+MOST: Final = 100_000
+#: What the scopes of users begin with.
+USER: Final = "user:"
 #: Accounts in one turn at most.
 MOST_IN_A_TURN: Final = 500
 
@@ -47,6 +52,8 @@ class Book:
         self.overshoot = 0
         self.again = 0
         self._accounts: dict[str, Account] = {}
+        #: Those that have been used lately or have something to tell: all that a turn looks at.
+        self._awake: dict[str, Account] = {}
         self._by_scope: dict[str, Account] = {}
         self._holds: dict[str, Hold] = {}
         self._n = 0
@@ -54,6 +61,7 @@ class Book:
         self._restoring: set[str] = set()
         self._short: set[str] = set()
         self._turned_at = 0.0
+        self._dropped_at = 0.0
 
     def __repr__(self) -> str:
         return f"{len(self._accounts)} accounts, {len(self._holds)} reservations, {self._n} turns"
@@ -76,6 +84,9 @@ class Book:
         assert budget is not None
         account = self._by_scope.get(scope.name)
         if account is None or account.per != budget.per or not account.span.has(wall):
+            if account is None and len(self._accounts) >= MOST and scope.of is not None:
+                # Clients name users as they like: beyond so many the rest of a team or key are one.
+                return self.open(replace(scope, name=scope.of, of=None), wall, now)
             span = span_of(budget.per, wall)
             name = f"{scope.name}/{span.name}"
             account = self._accounts.setdefault(name, Account(name, scope.name, budget.micros, span, budget.per))
@@ -85,6 +96,7 @@ class Book:
             account.limit, account.exhausted = budget.micros, False
             account.changed = True
         account.used_at = now
+        self._awake[account.name] = account
         return account
 
     def funds(self, accounts: Sequence[Account], now: float) -> Funds:
@@ -127,6 +139,7 @@ class Book:
             return None
         for account in hold.accounts:
             account.settle(hold.micros, micros)
+            self._awake[account.name] = account
         self.overshoot += max(0, micros - hold.micros)
         return hold
 
@@ -162,18 +175,18 @@ class Book:
                 self._restoring.discard(ask.account)
         self._short = set(answer.short)
         for name in self._short & self._accounts.keys():
-            self._accounts[name].changed = True
+            self._wake(self._accounts[name])
 
     def unheard(self, turn: Turn) -> None:
         """Whether the turn has arrived is not known: it is told again."""
         for ask in turn.asks:
             if (account := self._accounts.get(ask.account)) is not None:
-                account.changed = True
+                self._wake(account)
 
     def tell_all(self) -> None:
         """Another store is in charge, or may be: what the one before was told last it may not know."""
         for account in self._accounts.values():
-            account.changed = True
+            self._wake(account)
 
     def leave(self, now: float, wall: float) -> Iterator[Turn]:
         """Turns that give back all that is leased and not reserved."""
@@ -185,13 +198,17 @@ class Book:
                 account.allowance = min(account.allowance, account.taken)
             yield Turn(self.replica, tuple([_asked(account, self._n, wall, account.allowance) for account in accounts]))
 
-    @property
-    def waits(self) -> bool:
-        """Whether somebody waits for the next turn, or there is something to tell."""
-        return any(account.changed for account in self._accounts.values())
+    def _wake(self, account: Account) -> None:
+        account.changed = True
+        self._awake[account.name] = account
 
     def _due(self, now: float) -> list[Account]:
-        due = [a for a in self._accounts.values() if a.changed or _watched(a, now)]
+        due = []
+        for account in list(self._awake.values()):
+            if account.changed or now - account.heard_at >= LOOK_S:
+                due.append(account)
+            if not account.changed and now - account.used_at >= _watched_s(account):
+                del self._awake[account.name]
         if len(due) > MOST_IN_A_TURN:
             # Those that somebody waits for come first, then those not heard of for longest.
             due.sort(key=lambda account: (not account.needed, account.heard_at))
@@ -202,10 +219,14 @@ class Book:
         return _asked(account, self._n, wall, need, want, account.rows if account.name in self._restoring else ())
 
     def _drop(self, now: float, wall: float) -> None:
-        """Forget accounts whose period is over, or that nobody uses, once all is told."""
+        """Now and then forget accounts whose period is over, once all is told."""
+        if now - self._dropped_at < WATCHED_S / 10:
+            return
+        self._dropped_at = now
         gone = [a for a in self._accounts.values() if not a.held and not a.changed and _over(a, now, wall)]
         for account in gone:
             del self._accounts[account.name]
+            self._awake.pop(account.name, None)
             if self._by_scope.get(account.scope) is account:
                 del self._by_scope[account.scope]
 
@@ -217,8 +238,9 @@ def _asked(
     return Ask(account.name, account.limit, account.span.keep_s(wall), row, need, max(need, want), rows)
 
 
-def _watched(account: Account, now: float) -> bool:
-    return now - account.heard_at >= LOOK_S and now - account.used_at < WATCHED_S
+def _watched_s(account: Account) -> float:
+    """There may be very many users."""
+    return WATCHED_S / 10 if account.scope.startswith(USER) else WATCHED_S
 
 
 def _over(account: Account, now: float, wall: float) -> bool:

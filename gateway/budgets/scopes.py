@@ -13,4 +13,4 @@ def scopes_of(caller: Caller, user: str | None) -> tuple[Scope, ...]:
     """From the widest to the narrowest."""
     if user is None or not caller.each_user:
         return caller.scopes
-    return caller.scopes + tuple([replace(each, name=each.name + user) for each in caller.each_user])
+    return caller.scopes + tuple([replace(each, name=each.name + user, of=each.name) for each in caller.each_user])

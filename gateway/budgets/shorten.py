@@ -27,13 +27,20 @@ def shortened(asked: Asked, decision: Decision, world: World) -> tuple[Asked, st
             tokens = _most_tokens(asked, verdict.deployment, int(verdict.why.args[2]), world)
             if tokens > best:
                 best, scope = tokens, str(verdict.why.args[0])
-    if best < LEAST:
+    if best < LEAST + _thinking(asked.call.fields):
         return None
     call = _limited(asked.call, best)
     kind, _, who = scope.partition(":")
     features = replace(asked.features, max_output=best)
     said = f"max_tokens was lowered to {best}: the budget of {kind} {who} holds no longer answer"
     return replace(asked, call=call, features=features), said
+
+
+def _thinking(fields: Mapping[str, Any]) -> int:
+    """The tokens that a client wants thought with: those of an answer come on top, or providers refuse it."""
+    thinking = fields.get("thinking")
+    budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+    return budget if isinstance(budget, int) else 0
 
 
 def _most_tokens(asked: Asked, name: str, left: int, world: World) -> int:

@@ -84,7 +84,7 @@ def decide(asked: Asked, world: World, snapshot: Snapshot) -> Decision:
     ranking = _rank(policy.pool, asked, world, policy, snapshot, why_not)
     standby = _standby(asked, world, policy, snapshot) if policy.fallback else _NOBODY
     reason = _displaced(ranking, snapshot) or _reason(chosen, asked, policy, len(ranking.order))
-    if funds is not None and policy.shift is not None and shifts(policy.shift, funds, asked):
+    if funds is not None and policy.shift is not None and (not ranking.order or shifts(policy.shift, funds, asked)):
         cheaper = _rank(policy.shift.to or policy.pool, asked, world, policy, snapshot, why_not, by=Cheapest(policy))
         if cheaper.order and cheaper.order[:1] != ranking.order[:1]:
             ranking, reason = cheaper, "budget_shift"
