@@ -2,8 +2,8 @@
 
 Read next: scripts.py, TAKE and HOLD.
 
-One question is under way at a time; whoever asks meanwhile is in the next one. A store that does not answer within
-50 ms is not waited for: what it did all the same drains, or is told again.
+One question is under way at a time; whoever asks meanwhile is in the next one. A store that does not answer in time is
+not waited for: what it did all the same drains, or is told again.
 """
 
 from __future__ import annotations
@@ -23,10 +23,8 @@ from gateway.state.scripts import TAKE
 from gateway.state.verbs import Draw
 from gateway.state.view import View
 
-__all__ = ["ASK_S", "Asking", "ask_here"]
+__all__ = ["Asking", "ask_here"]
 
-#: How long a request waits for the store, in seconds.
-ASK_S: Final = 0.05
 #: What a full bucket may hold more than its capacity, as a part of it: sums of small numbers err.
 ERR: Final = 1e-9
 
@@ -43,12 +41,15 @@ class Waiting(Struct, eq=False):
 class Asking:
     """Those who wait, and the task that asks for them. It also tells at once of places that others may wait for."""
 
-    def __init__(self, view: View, link: Link, meeting: Meeting, prefix: str, one_at_a_time: asyncio.Lock) -> None:
+    def __init__(
+        self, view: View, link: Link, meeting: Meeting, prefix: str, one_at_a_time: asyncio.Lock, wait_s: float
+    ) -> None:
         self._view = view
         self._link = link
         self._meeting = meeting
         self._prefix = prefix
         self._lock = one_at_a_time
+        self._wait_s = wait_s
         self._waiting: list[Waiting] = []
         self._task: asyncio.Task[None] | None = None
         self._ahead_s = 0.0
@@ -64,7 +65,7 @@ class Asking:
         self._waiting.append(waiting)
         self.begin()
         try:
-            async with asyncio.timeout(ASK_S):
+            async with asyncio.timeout(self._wait_s):
                 return await waiting.answer
         except TimeoutError:
             # In the very moment that time ran out, perhaps.
@@ -72,6 +73,7 @@ class Asking:
         except asyncio.CancelledError:
             if _answered(waiting) and waiting.answer.result():
                 self._undo(waiting, entered=True)
+                self.begin()
             raise
 
     def turn(self, now: float) -> None:
@@ -165,16 +167,19 @@ class Asking:
         if fits:
             for name in one.places:
                 places.enter(name)
-        elif one.taken:
+        else:
             self._undo(one, entered=False)
         if not one.answer.done():
             one.answer.set_result(fits)
 
     def _undo(self, one: Waiting, *, entered: bool) -> None:
-        for draw in one.draws:
+        for draw in one.draws if one.taken else ():
             self._view.buckets.draw(draw.name, -draw.amount, draw.rate, draw.capacity)
-        for name in one.places if entered else ():
-            self._view.places.leave(name)
+        for name in one.places:
+            if entered:
+                self._view.places.leave(name)
+            else:
+                self._view.places.spare(name)
 
 
 def ask_here(view: View, draws: Sequence[Draw], places: Sequence[str], now: float) -> bool:

@@ -83,7 +83,7 @@ class Redis(View):
         self._telling = Telling(self.tally, prefix, self.replica)
         self._keyring = Keyring(self._link, prefix, awaited=self.count_awaited)
         self._recollection = Recollection(self._link, prefix, self.remembered, self.buckets)
-        self._asking = Asking(self, self._link, self._meeting, prefix, self._one_at_a_time)
+        self._asking = Asking(self, self._link, self._meeting, prefix, self._one_at_a_time, command_s)
         self._log = f"{prefix}:decisions"
         self._ids = f"{prefix}:decisions:ids"
         self._sent = f"{prefix}:sent:{self.replica}"

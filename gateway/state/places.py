@@ -115,8 +115,12 @@ class Places:
 
     def leave(self, name: str) -> None:
         """Use one less."""
+        self._by[name].used -= 1
+        self.spare(name)
+
+    def spare(self, name: str) -> None:
+        """Give up what is held and not used, but for what stands by."""
         place = self._by[name]
-        place.used -= 1
         if self._replicas == 1:
             return
         ahead = self._ahead(place)

@@ -6,13 +6,13 @@ Read next: test_machine.py, which lets anything happen to it; tests/state holds 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from gateway.limits.limiter import Limiter
 from gateway.state.asking import ask_here
 from gateway.state.buckets import Turn
 from gateway.state.places import Row
-from gateway.state.verbs import ALONE_S, Draw
+from gateway.state.verbs import ALONE_S, Draw, State
 from gateway.state.view import View
 
 __all__ = ["Clock", "Replica", "Store", "at_once"]
@@ -109,7 +109,7 @@ class Replica(View):
         self.id = id
         self.cut = False
         self.heard = False
-        self.limiter = Limiter(self, clock=clock, sleep=clock.sleep)
+        self.limiter = Limiter(cast(State, self), clock=clock, sleep=clock.sleep)
         self._store = store
         self._clock = clock
         self._replicas = 1

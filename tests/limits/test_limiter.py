@@ -46,7 +46,7 @@ def test_a_minutes_worth_may_come_at_once_and_then_as_it_drains() -> None:
     assert (error.code, error.should_retry) == ("rate_limit_exceeded", True)
     assert error.message == "The key's limit of 10 requests a minute is reached; try again in 6.000 s."
     assert error.retry_after_s == pytest.approx(6.0)
-    door.clock.turn(error.retry_after_s - 0.001)
+    door.clock.turn(6.0 - 0.001)
     assert door.refused().retry_after_s == pytest.approx(0.001, abs=1e-6)
     door.clock.turn(0.001)
     door.enter()
@@ -63,8 +63,7 @@ def test_who_comes_again_when_told_to_is_let_in(rpm: int) -> None:
         try:
             door.enter()
         except RateLimited as refused:
-            assert refused.retry_after_s is not None
-            door.clock.turn(refused.retry_after_s)
+            door.clock.turn(refused.retry_after_s or 0.0)
             door.enter()
 
 
@@ -74,7 +73,7 @@ def test_all_scopes_are_taken_from_or_none() -> None:
     assert door.refused(60).message.startswith("The key's limit of 100 tokens a minute is reached")
     assert door.standing() == (
         Standing("team", "requests", 3, 2, 20.0, 20.0),
-        Standing("key", "tokens", 100, 40, 36.0, pytest.approx(0.6)),
+        Standing("key", "tokens", 100, 40, 36.0, 0.6),
         Standing("team", "concurrency", 9, 8),
     )
 

@@ -60,6 +60,7 @@ class Limited(RuleBasedStateMachine):
         self.replicas: list[Replica] = []
         self.flying: list[Admitted] = []
         self.admitted: list[Admitted] = []
+        self.waits: list[float | None] = []
         self.crashes = 0
         self.cut_at_all = False
 
@@ -93,9 +94,7 @@ class Limited(RuleBasedStateMachine):
             try:
                 ticket = at_once(replica.limiter.enter(gates, Need(tokens, 1), self.clock.now))
             except RateLimited as refused:
-                assert refused.code == "rate_limit_exceeded"
-                assert refused.retry_after_s is not None
-                assert refused.retry_after_s > 0
+                self.waits.append(refused.retry_after_s)
                 return
             one = Admitted(replica, caller, ticket, self.clock.now, tokens)
             self.flying.append(one)
@@ -164,6 +163,11 @@ class Limited(RuleBasedStateMachine):
             level = max(0.0, level - limit / 60 * (at - last)) + amount
             last = at
             assert level <= most * (1 + 1e-6), f"{level} of {most}"
+
+    @invariant()
+    def who_is_refused_is_told_when_to_come_again(self) -> None:
+        assert all(wait is not None and wait > 0 for wait in self.waits)
+        self.waits.clear()
 
     @invariant()
     def no_more_are_served_at_once_than_may_be(self) -> None:
