@@ -7,7 +7,7 @@ RUN_STAMP  := $(VENV)/.run-installed
 TEST_STAMP := $(VENV)/.test-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults faults-full peers dashboards conformance verdicts translation replay bench bench-streams soak rolling aborts chaos figures format lock clean
+.PHONY: help run test faults faults-full peers dashboards conformance verdicts translation replay bench bench-streams soak rolling aborts chaos figures money format lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -73,6 +73,9 @@ chaos: $(TEST_STAMP)  ## two replicas while providers, Redis, clients and the co
 
 figures: $(TEST_STAMP)  ## measure the reliability behaviours, each with its limit (four minutes)
 	@$(BIN)/python -m bench.figures
+
+money: $(TEST_STAMP)  ## torture budgets: crashes, disconnects, a Redis that forgets; each figure with its limit (quarter of an hour); docs/money-figures.md
+	@$(BIN)/python -m bench.money
 
 format: $(TEST_STAMP)  ## put the code into the house style
 	@$(BIN)/ruff format .

@@ -18,7 +18,7 @@ from gateway.testing.script import Script, Scripts
 from gateway.testing.server import SimulatedProvider
 from tests.redis_server import RedisServer
 
-__all__ = ["NEVER_OPENS", "Drawn", "account", "gateways"]
+__all__ = ["NEVER_OPENS", "Drawn", "Plain", "account", "gateways"]
 
 #: A breaker that leaves nobody alone, so that every request meets the failure that is measured.
 NEVER_OPENS: Mapping[str, Any] = {"breaker": {"min_failures": 1_000_000}}

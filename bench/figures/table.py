@@ -33,7 +33,7 @@ def written(page: str, figures: Sequence[Figure], about: str) -> str:
     if not (begin and end):
         raise ValueError(f"the page has no {BEGIN} … {END}")
     new = {figure.id for figure in figures}
-    rows = [(id, row) for id, row in re.findall(r"^(?=\| (R\S+) )(.*)$", old, re.MULTILINE) if id not in new]
+    rows = [(id, row) for id, row in re.findall(r"^(?=\| ([A-Z]\d\S*) )(.*)$", old, re.MULTILINE) if id not in new]
     rows += [(figure.id, row(figure)) for figure in figures]
     rows.sort(key=lambda pair: [int(n) for n in re.findall(r"\d+", pair[0])[:1]])
     body = "\n".join([about, "", *HEAD, *[row for _, row in rows]])

@@ -30,7 +30,7 @@ class Books(Struct):
     @property
     def beyond(self) -> int:
         """What was settled beyond its reservation."""
-        return sum(max(0, micros - self.held[id]) for id, micros in self.settled.items())
+        return sum(max(0, micros - self.held.get(id, 0)) for id, micros in self.settled.items())
 
 
 class Truth(Struct):

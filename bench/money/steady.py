@@ -17,6 +17,7 @@ import yaml
 
 from bench.figures.client import Clients, Told
 from bench.figures.figure import Figure, at_most, share
+from bench.figures.ground import Plain
 from bench.figures.load import at_once, at_rate
 from bench.money.biller import biller
 from bench.replica import Replica, get
@@ -104,7 +105,7 @@ def config(provider: str, state: str, minted: Sequence[tuple[str, str]], budgets
         "admission": {"loop_lag": "2s"},
         **({"budgets": {"ledger": f"{place}.ledger"}} if budgets else {}),
     }
-    return yaml.safe_dump(said, sort_keys=False)
+    return yaml.dump(said, sort_keys=False, Dumper=Plain)
 
 
 async def once_each(crew: Sequence[Replica], keys: Sequence[str]) -> None:
