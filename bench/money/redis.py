@@ -112,7 +112,7 @@ class Pair:
 
 
 #: What happens to it, by what it is called, in this order. Each says when it began (Unix time).
-LOSSES: Final[Mapping[str, Callable[[Pair], Awaitable[None]]]] = {
+LOSSES: Final[Mapping[str, Callable[[Pair], Awaitable[float]]]] = {
     "another takes over, without the last second": Pair.fail_over,
     "all is deleted": Pair.flush,
     "restarted with nothing": Pair.restart,

@@ -18,7 +18,7 @@ from bench.figures.load import at_once
 from bench.money.biller import INPUT, OUTPUT, biller
 from bench.money.books import Books, lines, read_ledgers
 from bench.replica import Replica
-from gateway.keys import mint
+from gateway.keys.form import mint
 
 __all__ = ["running_out"]
 

@@ -21,7 +21,7 @@ from bench.figures.ground import Plain
 from bench.figures.load import at_once, at_rate
 from bench.money.biller import biller
 from bench.replica import Replica, get
-from gateway.keys import mint
+from gateway.keys.form import mint
 from tests.redis_server import RedisServer
 
 __all__ = ["steady"]
