@@ -163,7 +163,7 @@ async def test_the_next_turn_may_come_to_another_replica(
 ) -> None:
     # What is asked here is what they share, not how long a busy machine takes over it.
     monkeypatch.setattr(recollection, "RECALL_S", 5.0)
-    monkeypatch.setitem(Redis.__init__.__kwdefaults__, "command_s", 5.0)
+    monkeypatch.setitem(Redis.__init__.__kwdefaults__ or {}, "command_s", 5.0)
     async with AsyncExitStack() as stack:
         fleet = [await stack.enter_async_context(serving(world_of(provider, redis_server.url))) for _ in range(2)]
         for replica in fleet:

@@ -289,6 +289,19 @@ async def test_where_the_policy_wants_it_an_answer_is_made_shorter_and_the_clien
         assert refused.status_code == 429
 
 
+async def test_what_a_client_calls_itself_ends_no_header(tmp_path: Path) -> None:
+    each = "{budget: {usd: 0.003, per: total}}"
+    config = (
+        "routes: [{name: r, policy: {pool: [a], lower_max_tokens: yes}}]\n"
+        f"keys: [{{id: team, secret_hash: {HASH}, each_user: {each}}}]\nbudgets: {{ledger: {tmp_path / 'ledger'}}}\n"
+    )
+    async with against(config) as (gateway, _):
+        body = {**ASK, "max_tokens": 5_000, "user": "me\r\nx-evil: 1"}
+        answer = await gateway.http.post(f"{gateway.url}/v1/chat/completions", json=body, headers=KEY)
+        assert (answer.status_code, "x-evil" in answer.headers) == (200, False)
+        assert "key/team/me??x-evil: 1 holds no longer answer" in answer.headers["x-gateway-warning"]
+
+
 # --- moved to something cheaper ---------------------------------------------------------------------------------------
 
 SHIFTS = "routes: [{name: r, policy: {pool: [b, a], budget_shift: {from: 0.5}}}]\n"

@@ -63,7 +63,7 @@ async def steady(directory: Path, *, quick: bool = False) -> list[Figure]:
 async def measure(crews: Sequence[Sequence[Replica]], keys: Sequence[str], turns: int) -> list[Figure]:
     for crew in crews:
         await once_each(crew, keys)
-    waited = asked = failed = 0
+    waited, asked, failed = 0.0, 0, 0
     micros: list[list[float]] = [[], []]
     for _ in range(turns):
         for which, crew in enumerate(crews):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Final
 
 from gateway.api.limits import limits
 from gateway.errors import GatewayError
@@ -12,6 +13,9 @@ from gateway.story import Story
 from gateway.types import Deployment, Dialect
 
 __all__ = ["about", "about_error"]
+
+#: A client may have chosen a part of what is told it: nothing of it ends a header.
+_ON_ONE_LINE: Final = bytes(byte if 32 <= byte < 127 else ord("?") for byte in range(256))
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -73,4 +77,4 @@ def about_error(error: GatewayError) -> Headers:
 
 
 def _ascii(text: str) -> bytes:
-    return text.encode("ascii", "replace")
+    return text.encode("ascii", "replace").translate(_ON_ONE_LINE)
