@@ -31,6 +31,8 @@ ASK_S: Final = 0.05
 AGAIN_S: Final = 0.01
 #: When to come again for a place: nobody knows when one comes free.
 PLACE_S: Final = 0.5
+#: How late what the fleet says may be known here, in seconds: who came again sooner would be refused again.
+LATE_S: Final = 0.002
 #: The longest wait that an SDK is told to sit out, in seconds: they take no longer one.
 SHORT_S: Final = 60.0
 #: Scopes that are kept at a time: what is known of them is in the buckets and places.
@@ -167,11 +169,16 @@ class Limiter:
         state = self._state
         buckets, places = state.buckets, state.places
         replicas = state.replicas() if state.heard else UNHEARD
-        ask = False
+        ask, tokens = False, need.tokens
         for gate in gates:
             for rate in gate.rates:
-                bucket = rate.bucket(buckets, now)
-                amount, level = _amount(rate, need), bucket.at_level(now)
+                # As rate.bucket and _amount do: there are up to eight of these in a request.
+                bucket = rate.known
+                if bucket is None or not bucket.kept:
+                    bucket = rate.bucket(buckets, now)
+                bucket.touched_at = now
+                amount = 1.0 if rate.unit == "requests" else tokens if tokens <= rate.most else _amount(rate, need)
+                level = bucket.at_level(now)
                 rows.append((rate, bucket, amount, level))
                 if amount and (replicas > 1 or level + amount > rate.most):
                     wait = rate.wait_s(level, bucket.untold, amount, replicas)
@@ -261,7 +268,7 @@ class Limiter:
                     wait = 0.0
                 elif heard:
                     wait = rate.wait_s(level, untold, amount, replicas)
-                    wait = AGAIN_S if wait == ASK else wait
+                    wait = AGAIN_S if wait == ASK else wait + LATE_S if wait and replicas > 1 else wait
                 elif alone:
                     wait = rate.wait_alone_s(level, untold, amount, replicas, now)
                 else:

@@ -28,9 +28,12 @@ WINDOW_S: Final = 60.0
 
 
 class Rate:
-    """``capacity`` a minute for one scope. ``name`` is that of its bucket; ``most`` is what a full one may hold."""
+    """``capacity`` a minute for one scope. ``name`` is that of its bucket; ``most`` is what a full one may hold.
 
-    __slots__ = ("_alone", "_bucket", "capacity", "most", "name", "poured", "rate", "scope", "unit")
+    ``known`` is the bucket when it was last asked for.
+    """
+
+    __slots__ = ("_alone", "capacity", "known", "most", "name", "poured", "rate", "scope", "unit")
 
     def __init__(self, scope: str, unit: Unit, per_minute: int, name: str) -> None:
         self.scope = scope
@@ -41,16 +44,16 @@ class Rate:
         self.most = per_minute * (1 + ERR)
         self.poured = 0.0
         self._alone: LocalMeter | None = None
-        self._bucket: Bucket | None = None
+        self.known: Bucket | None = None
 
     def __repr__(self) -> str:
         return f"{self.capacity:.0f} {self.unit} a minute for {self.name}"
 
     def bucket(self, buckets: Buckets, now: float) -> Bucket:
         """Its bucket."""
-        bucket = self._bucket
+        bucket = self.known
         if bucket is None or not bucket.kept:
-            bucket = self._bucket = buckets.bucket(self.name, now)
+            bucket = self.known = buckets.bucket(self.name, now)
             bucket.rate, bucket.capacity = self.rate, self.capacity
         bucket.touched_at = now
         return bucket
