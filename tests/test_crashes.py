@@ -24,12 +24,13 @@ class Process:
     """A treasury that can be killed: its ledger is let go of, and nothing more is written."""
 
     def __init__(self, name: str, state: Memory, path: Path) -> None:
+        self.now = 0.0
         chapter = Chapter(name, time.time)
         self.ledger = Ledger(str(path), [chapter])
         self.treasury = Treasury(
             state,
             Money(on_state_loss="closed"),
-            clock=time.monotonic,
+            clock=lambda: self.now,
             wall=time.time,
             chapter=chapter,
             ledger=self.ledger,
@@ -42,6 +43,8 @@ class Process:
         return purse
 
     async def turn(self) -> None:
+        """What is told in the next second."""
+        self.now += 1.0
         assert await self.treasury._turn(asyncio.get_running_loop().time() + 1)
 
     def kill(self) -> None:

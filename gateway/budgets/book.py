@@ -7,6 +7,7 @@ settles what it did cost when it has ended, however that was. Neither asks anybo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import Final
 
 from msgspec import Struct
@@ -21,12 +22,16 @@ __all__ = ["LOOK_S", "Book", "Hold"]
 
 #: How often what is in use is looked at though there is nothing to tell, in seconds: decisions go by what is known.
 LOOK_S: Final = 0.9
+#: What is not in use is looked at less and less often: after so large a part of the time since its last use.
+EASE: Final = 0.25
 #: For how long after its last use, in seconds.
 WATCHED_S: Final = 600.0
 #: Accounts from which on new users share one.
 MOST: Final = 100_000
 #: What the scopes of users begin with.
 USER: Final = "user:"
+#: What was settled of a lease that suffices may wait for so long, in seconds, and is told all at once.
+TELL_S: Final = 0.5
 #: Accounts in one turn at most.
 MOST_IN_A_TURN: Final = 500
 
@@ -62,6 +67,8 @@ class Book:
         self._short: set[str] = set()
         self._turned_at = 0.0
         self._dropped_at = 0.0
+        self._looked_at = -inf
+        self._all = False
 
     def __repr__(self) -> str:
         return f"{len(self._accounts)} accounts, {len(self._holds)} reservations, {self._n} turns"
@@ -155,7 +162,7 @@ class Book:
         passed, self._turned_at = now - self._turned_at, now
         self._n += 1
         self._drop(now, wall)
-        asks = [self._ask(account, passed, wall) for account in self._due(now)]
+        asks = [self._ask(a, passed if a.heard_at < 0 else now - a.heard_at, wall) for a in self._due(now)]
         return Turn(self.replica, tuple(asks))
 
     def feed(self, turn: Turn, answer: Answer, now: float) -> None:
@@ -185,6 +192,7 @@ class Book:
 
     def tell_all(self) -> None:
         """Another store is in charge, or may be: what the one before was told last it may not know."""
+        self._all = True
         for account in self._accounts.values():
             self._wake(account)
 
@@ -203,16 +211,31 @@ class Book:
         self._awake[account.name] = account
 
     def _due(self, now: float) -> list[Account]:
-        due = []
-        for account in list(self._awake.values()):
-            if account.changed or now - account.heard_at >= LOOK_S:
-                due.append(account)
-            if not account.changed and now - account.used_at >= _watched_s(account):
-                del self._awake[account.name]
+        if self._all or now - self._looked_at >= TELL_S:
+            due = self._look(now)
+        else:
+            due = [a for a in self._awake.values() if a.changed and self._presses(a)]
         if len(due) > MOST_IN_A_TURN:
             # Those that somebody waits for come first, then those not heard of for longest.
             due.sort(key=lambda account: (not account.needed, account.heard_at))
+        else:
+            self._all = False
         return due[:MOST_IN_A_TURN]
+
+    def _look(self, now: float) -> list[Account]:
+        """All that has something to tell or to hear; who has not been used for long is looked at no more."""
+        self._looked_at, due = now, []
+        for account in list(self._awake.values()):
+            unused = now - account.used_at
+            if account.changed or now - account.heard_at >= max(LOOK_S, EASE * unused):
+                due.append(account)
+            if not account.changed and unused >= _watched_s(account):
+                del self._awake[account.name]
+        return due
+
+    def _presses(self, account: Account) -> bool:
+        """Whether what has changed is to be told now: somebody waits or was refused, or the lease runs low."""
+        return account.needed > 0 or account.free < account.ahead // 2 or account.name in self._short
 
     def _ask(self, account: Account, passed_s: float, wall: float) -> Ask:
         need, want = account.turn(passed_s, short=account.name in self._short)

@@ -169,7 +169,7 @@ async def test_what_is_only_leased_ahead_goes_back_when_another_is_short(loop: H
     assert money.hold("a.0", [team], 10)
     store.short = (team.name,)
     running = loop.create_task(money.run())
-    await loop.turn(0.3)
+    await loop.turn(0.6)
     assert (team.free, told(store)[store.replica].allowance) == (0, 10)
     running.cancel()
 
