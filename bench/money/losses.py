@@ -71,14 +71,14 @@ async def lose(servers: Pair, rounds: int) -> list[tuple[str, float]]:
 def refusals(id: str, began: Sequence[tuple[str, float]], truth: Truth) -> list[Figure]:
     """For how long after each loss most were told that nobody knows; the worst of its rounds."""
     longest: dict[str, float] = {}
-    for name, at in began:
-        longest[name] = max(longest.get(name, 0.0), until_told(at, truth))
+    for (name, at), end in zip(began, [at for _, at in began[1:]] + [float("inf")], strict=True):
+        longest[name] = max(longest.get(name, 0.0), until_told(at, truth, min(SOON_S, end - at)))
     return [at_most(id, f"{name}: told 503 for, s", s, UNKNOWN_S, "{:.1f}") for name, s in longest.items()]
 
 
-def until_told(at: float, truth: Truth) -> float:
-    """The end of the last window, soon after a loss, in which fewer were told than not."""
+def until_told(at: float, truth: Truth, soon_s: float = SOON_S) -> float:
+    """The end of the last window, so soon after a loss, in which fewer were told than not."""
     unknown = Counter(int((told_at - at) / WINDOW_S) for _, told_at in truth.unknown)
     told = Counter(int((told_at - at) / WINDOW_S) for told_at in truth.told)
-    bad = [n for n in range(int(SOON_S / WINDOW_S)) if unknown[n] > told[n]]
+    bad = [n for n in range(int(soon_s / WINDOW_S)) if unknown[n] > told[n]]
     return (bad[-1] + 1) * WINDOW_S if bad else 0.0
