@@ -17,7 +17,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from gateway.budgets.account import Account
-from gateway.budgets.book import LOOK_S, Book
+from gateway.budgets.book import LOOK_S, MOST_IN_A_TURN, Book
 from gateway.budgets.fleet import Ask, Turn
 from gateway.budgets.past import Past
 from gateway.errors import GatewayError, Unavailable
@@ -321,15 +321,12 @@ class Treasury:
         for replica, rows in past.rows(wall).items():
             if shared and past.boots.get(replica) != this:
                 continue
-            yield Turn(
-                replica,
-                tuple(
-                    [
-                        Ask(name, 0, max(1, int(past.until(name) - wall)), row, row.allowance, row.allowance)
-                        for name, row in rows.items()
-                    ]
-                ),
-            )
+            asks = [
+                Ask(name, 0, max(1, int(past.until(name) - wall)), row, row.allowance, row.allowance)
+                for name, row in rows.items()
+            ]
+            for start in range(0, len(asks), MOST_IN_A_TURN):
+                yield Turn(replica, tuple(asks[start : start + MOST_IN_A_TURN]))
 
 
 class Purse:

@@ -18,7 +18,7 @@ from gateway.budgets.fleet import Answer, Ask, Turn
 from gateway.budgets.period import span_of
 from gateway.types import Funds, Scope
 
-__all__ = ["LOOK_S", "Book", "Hold"]
+__all__ = ["LOOK_S", "MOST_IN_A_TURN", "Book", "Hold"]
 
 #: How often what is in use is looked at though there is nothing to tell, in seconds: decisions go by what is known.
 LOOK_S: Final = 0.9

@@ -15,7 +15,7 @@ from gateway.errors import ConfigError, Unavailable
 from gateway.state.keybook import Keybook
 from gateway.state.ledger import Ledger
 from gateway.treasury import Chapter, Treasury
-from gateway.types import Money, Scope
+from gateway.types import Budget, Money, Scope
 from tests.budgets.stage import OPEN, TEAM, WALL, Store, account, treasury
 
 NAME = "team:support/2026-11"
@@ -122,6 +122,20 @@ async def test_the_next_process_tells_what_the_one_before_has_settled_and_lost(t
     store = Store()
     store.kind = kind
     assert await heard(store, tmp_path / "ledger") == {money.chapter.replica: Row(2**52, 24, 4, 20)}
+
+
+async def test_what_earlier_processes_did_in_very_many_budgets_is_told_in_turns_that_a_store_answers_in_time(
+    tmp_path: Path,
+) -> None:
+    money = with_money(tmp_path / "ledger")
+    for n in range(1_200):
+        one = account(money, Scope(f"user:team/a/{n}", Budget(1_000)))
+        one.allowance = 500
+        assert money.hold(f"a.{n}", [one], 10)
+    crash(money)
+    store = Store()
+    assert money.chapter.replica not in await heard(store, tmp_path / "ledger")
+    assert [len(turn.asks) for turn in store.turns if turn.replica == money.chapter.replica] == [200, 500, 500]
 
 
 async def test_of_another_boot_the_fleet_keeps_the_lease_and_a_gateway_alone_takes_what_there_is(
