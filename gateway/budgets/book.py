@@ -97,12 +97,11 @@ class Book:
             span = span_of(budget.per, wall)
             name = f"{scope.name}/{span.name}"
             account = self._accounts.setdefault(name, Account(name, scope.name, budget.micros, span, budget.per))
-            account.alert_at = budget.alert_at
             self._by_scope[scope.name] = account
-        elif account.limit != budget.micros:
+        if account.limit != budget.micros:
             account.limit, account.exhausted = budget.micros, False
             account.changed = True
-        account.used_at = now
+        account.alert_at, account.used_at = budget.alert_at, now
         self._awake[account.name] = account
         return account
 

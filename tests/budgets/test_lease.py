@@ -218,6 +218,17 @@ def test_another_kind_of_period_begins_at_once() -> None:
     assert names == [f"team:a/{of}" for of in ("2026-11", "2026-11-28", "total", "2026-11-28", "2026-11-28T08")]
 
 
+def test_what_a_budget_says_after_a_reload_holds_from_the_next_request() -> None:
+    money = treasury(Store())
+    month, day = Budget(1_000, "month", (0.8,)), Budget(9, "day")
+    first = account(money, Scope("team:a", month))
+    assert account(money, Scope("team:a", Budget(1_000, "month", (0.5,)))) is first
+    assert first.alert_at == (0.5,)
+    account(money, Scope("team:a", day))
+    assert account(money, Scope("team:a", Budget(2_000, "month", (0.9,)))) is first
+    assert (first.limit, first.alert_at) == (2_000, (0.9,))
+
+
 def test_who_has_no_budget_needs_no_purse() -> None:
     money = treasury(Store())
     assert money.purse("a", [Scope("key:a")]) is None
