@@ -58,9 +58,9 @@ class Row(Struct, frozen=True):
 class Account(Struct, eq=False):
     """``held`` is reserved now; ``others`` is what other replicas had committed when the fleet was last heard.
 
-    ``heard_at`` is when that was, in monotonic seconds; ``others_settled`` what of it was settled. ``graced`` has been
-    spent without a lease in this period. ``needed`` is the least that somebody waits for, so that what no budget holds
-    keeps nobody from what it does hold; ``wanted`` is what all wait for. ``exhausted``: somebody was refused.
+    ``heard_at`` is when that was, in monotonic seconds; ``others_settled`` what of it was settled. ``needed`` is the
+    least that somebody waits for, so that what no budget holds keeps nobody from what it does hold; ``wanted`` is what
+    all wait for. ``exhausted``: somebody was refused.
     """
 
     name: str
@@ -76,7 +76,6 @@ class Account(Struct, eq=False):
     others_settled: int = 0
     heard_at: float = -inf
     used_at: float = -inf
-    graced: int = 0
     needed: int = 0
     wanted: int = 0
     changed: bool = True

@@ -47,7 +47,7 @@ class Hold(Struct, eq=False):
 class Book:
     """Accounts by name, and the reservations that are not settled yet, by id.
 
-    ``grace`` is what each account may be spent beyond its lease now, in micro-dollars. ``overshoot`` sums what was
+    ``grace`` is by how much the lease of each account may be overdrawn now, in micro-dollars. ``overshoot`` sums what was
     settled beyond its reservation, ``again`` counts what was settled a second time.
     """
 
@@ -124,8 +124,6 @@ class Book:
         lacking = [account for account in accounts if account.free < micros] if micros else ()
         if lacking and any(self._free(account) < micros for account in lacking):
             return None
-        for account in lacking:
-            account.graced += micros - max(0, account.free)
         for account in accounts:
             account.hold(micros)
         hold = self._holds[id] = Hold(id, micros, accounts)
@@ -150,9 +148,7 @@ class Book:
         return hold
 
     def _free(self, account: Account) -> int:
-        if not self.grace:
-            return account.free
-        return min(account.left, max(0, account.free) + max(0, self.grace - account.graced))
+        return min(account.left, account.free + self.grace) if self.grace else account.free
 
     # --- turns --------------------------------------------------------------------------------------------------
 

@@ -130,7 +130,24 @@ async def test_grace_ends_when_the_store_answers_and_is_given_once(loop: HandWou
         if said is True:
             assert money.hold("a.0", [team], 20)
             money.settle("a.0", 20)
-    assert team.graced == 20
+    assert (team.free, team.settled) == (-20, 20)
+
+
+@on_hand_wound_time
+async def test_of_the_grace_a_request_takes_what_it_did_cost_and_not_for_ever_what_it_might_have(
+    loop: HandWoundLoop,
+) -> None:
+    store = Store()
+    store.mood = "gone"
+    money = treasury(store, GRACE, clock=loop.clock)
+    team = account(money)
+    for n, said in enumerate((True, True, "budget_unavailable")):
+        assert await outcome(money.lease([team], 25)) == said
+        if said is True:
+            assert money.hold(f"a.{n}", [team], 25)
+            assert await outcome(money.lease([team], 25)) == "budget_unavailable"
+            money.settle(f"a.{n}", 5)
+    assert team.settled == 10
 
 
 @on_hand_wound_time

@@ -121,7 +121,8 @@ class Machine(RuleBasedStateMachine):
         self.limits: defaultdict[str, int] = defaultdict(int)
         self.beyond: defaultdict[str, int] = defaultdict(int)
         self.spent: defaultdict[str, int] = defaultdict(int)
-        self.graced: defaultdict[str, int] = defaultdict(int)
+        #: By how much each process has overdrawn its lease at most, by account and process.
+        self.overdrawn: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
         #: What rows must say of processes that are no more, once all is told: of those that had a ledger.
         self.dead: dict[tuple[str, str], Row] = {}
 
@@ -167,11 +168,12 @@ class Machine(RuleBasedStateMachine):
     def reserve(self, replica: Replica, accounts: list[Account], micros: int) -> object:
         self.ids += 1
         id = f"h{self.ids}"
-        before = {account.name: account.graced for account in accounts}
         if (hold := replica.book.hold(id, accounts, micros)) is None:
             return multiple()
-        for account in accounts:
-            self.graced[account.name] += account.graced - before[account.name]
+        for account in accounts if micros else ():
+            assert account.free >= -self.grace
+            by_process = self.overdrawn[account.name]
+            by_process[replica.book.replica] = max(by_process[replica.book.replica], -account.free)
         numbers = [replica.account(account) for account in accounts]
         replica.lines.append(["hold", id, micros, *numbers])
         replica.written = len(replica.lines)
@@ -324,7 +326,8 @@ class Machine(RuleBasedStateMachine):
                 for account in hold.accounts:
                     taken[account.name] += hold.micros
         for name, micros in taken.items():
-            assert micros <= self.limits[name] + self.beyond[name] + self.graced[name], name
+            graced = sum(self.overdrawn[name].values())
+            assert micros <= self.limits[name] + self.beyond[name] + graced, name
 
     @invariant()
     def nobody_has_more_than_the_store_knows(self) -> None:
@@ -338,7 +341,6 @@ class Machine(RuleBasedStateMachine):
     def nothing_is_negative_and_all_figures_agree(self) -> None:
         for account, replica in self.accounts():
             assert min(account.held, account.settled, account.lost, account.allowance, account.others) >= 0
-            assert account.graced <= self.grace
             assert account.held == sum(h.micros for h in replica.holds.values() if account in h.accounts)
             funds = replica.book.funds([account], self.now)
             assert funds.left == account.limit - account.others - account.taken
