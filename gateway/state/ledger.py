@@ -26,6 +26,7 @@ COMPACT: Final = 16 * 1024 * 1024
 WAITING: Final = 50_000
 
 _encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(tuple[str, Any]).decode
 
 
 class Chapter(Protocol):
@@ -190,8 +191,8 @@ class Ledger:
         with open(self._path, "rb") as lines:
             for line in lines:
                 try:
-                    name, value = msgspec.json.decode(line)
-                except (msgspec.DecodeError, ValueError, TypeError):
+                    name, value = _decode(line)
+                except (msgspec.DecodeError, ValueError):
                     continue  # a crash leaves half a line
                 if (chapter := self._chapters.get(name)) is not None:
                     chapter.read(value)

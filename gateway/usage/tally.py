@@ -127,8 +127,14 @@ class Tally:
             del self.days[min(self.days)]
 
     def read(self, value: Any) -> None:
-        """Take one line of the ledger: a day, and what of it were the sums when it was written."""
-        n, dims, sums = msgspec.convert(value, tuple[int, Dims, Sums])
+        """Take one line of the ledger: a day, and what of it were the sums when it was written.
+
+        What another version wrote and this one cannot read it passes over.
+        """
+        try:
+            n, dims, sums = msgspec.convert(value, tuple[int, Dims, Sums])
+        except msgspec.ValidationError:
+            return
         day = self.days.get(n) or self._begin(n)
         day.rows[dims] = sums
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import astuple, replace
 
+from gateway.state.keybook import Keybook
 from gateway.state.ledger import Ledger
 from gateway.state.memory import Memory
+from gateway.treasury import Chapter
 from gateway.types import OUTCOMES
 from gateway.usage.sums import DAY_S, Dims, Sums, day_of, iso
 from gateway.usage.tally import Day, Tally, line
@@ -116,6 +119,19 @@ def test_what_a_ledger_kept_is_what_was_counted() -> None:
         DAY + 1: tally.days[DAY + 1].rows,
     }
     assert [day.settled for day in again.days.values()] == [True, True]
+
+
+def test_a_ledger_with_lines_that_nobody_can_read_is_read_all_the_same(tmp_path: Path) -> None:
+    path, tally, keys, money = tmp_path / "ledger", Tally(), Keybook(), Chapter("reader", lambda: 0.0)
+    dims = ["", "", "team-a", "", "gpt", "agents", ""]
+    lines: list[object] = [["usage", [DAY, dims, [1]]], ["keys", ["a", "{}"]], ["money", ["replica", "r", ""]]]
+    for odd in ([], [DAY], [DAY, [*dims, "new"], [2]], [DAY, dims, {}], "odd", 7, None, {"a": 1}, [[], {}], [["x"]]):
+        lines += [[chapter, odd] for chapter in ("usage", "keys", "money", "later")]
+    lines += [[[], 1], [{}, 2], {"usage": 1}, ["usage"], 7]
+    path.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in lines))
+    Ledger(str(path), [tally, keys, money]).close()
+    assert {n: day.rows for n, day in tally.days.items()} == {DAY: {tuple(dims): Sums(1)}}
+    assert keys.all() == {"a": b"{}"}
 
 
 @given(st.lists(st.tuples(st.sampled_from(["count", "take", "told", "lost"]), st.integers(0, 4)), max_size=60))
