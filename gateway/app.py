@@ -236,7 +236,8 @@ class App:
         chapter, path = Chapter(self._state.replica, self._wall), self.world.money.ledger
         alone = self._state if isinstance(self._state, Memory) else None
         chapters = (chapter,) if alone is None else (chapter, alone.tally, alone.keybook)
-        wanted = self.world.budgeted or (alone is not None and path is not None and Path(path).exists())
+        # With Redis there is only one that was asked for: keys that are made at run time may have budgets.
+        wanted = path is not None and (self.world.budgeted or alone is None or Path(path).exists())
         ledger = Ledger(path, chapters) if path is not None and wanted else None
         treasury = Treasury(
             self._state, self.world.money, clock=self._clock, wall=self._wall, chapter=chapter, ledger=ledger
@@ -334,7 +335,8 @@ class App:
             "server": server != first.server,
             "journal": now.journal != first.journal,
             "state": now.state != first.state,
-            "budgets.ledger": now.money.ledger != first.money.ledger or now.budgeted > first.budgeted,
+            "budgets.ledger": now.money.ledger != first.money.ledger
+            or (now.budgeted and now.money.ledger is not None and not self.treasury.kept),
         }
         return [part for part, differs in changed.items() if differs]
 

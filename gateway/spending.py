@@ -12,8 +12,10 @@ from msgspec.structs import replace
 from gateway.budgets.account import Row
 from gateway.budgets.forecast import Forecast, forecast
 from gateway.budgets.standing import Standing, account_of, budgeted, stands, templates
+from gateway.config.callers import TOKENS
+from gateway.keys.document import key_of
 from gateway.state.verbs import State
-from gateway.types import Scope, World
+from gateway.types import Caller, Scope, World
 from gateway.usage.query import Query
 from gateway.usage.summed import Answer, Summing
 from gateway.usage.sums import DAY_S, NOBODY, OTHER, Dims, Page, Sums
@@ -57,12 +59,13 @@ class Spending:
         return await asyncio.to_thread(summing.answer)
 
     async def budgets(self) -> list[Outlook]:
-        """All budgets of the configuration, and those of end users that were active lately.
+        """All budgets of the configuration and of keys made at run time, and those of end users active lately.
 
         Raises Unavailable when the state does not answer.
         """
         wall, world = self._wall(), self._world()
-        scopes, each = budgeted(world), templates(world)
+        made = await self._made(world)
+        scopes, each = budgeted(world, made), templates(world, made)
         if not scopes and not each:
             return []
         spent = _Spent(each)
@@ -73,6 +76,13 @@ class Spending:
         told = await self._rows([account_of(scope, wall) for scope in scopes.values()])
         standings = [stands(scope, wall, told, present) for scope in scopes.values()]
         return [Outlook(one, _foreseen(one, wall, spent.days(one.scope.name))) for one in standings]
+
+    async def _made(self, world: World) -> Sequence[Caller]:
+        """Who has a key that was made at run time."""
+        documents = await self._state.keys()
+        made = [document for id, document in documents.items() if id not in world.keys]
+        # There may be thousands of them, each to be judged.
+        return await asyncio.to_thread(lambda: [key_of(document, world.teams).caller for document in made])
 
     async def _used(self, first: int, last: int) -> AsyncIterator[Page]:
         async for page in self._state.used(range(first, last + 1)):
@@ -112,7 +122,9 @@ class _Spent:
         return {name: self._users[name] for name in dearest[:most]}
 
     def _names(self, organisation: str, team: str, key: str, user: str) -> Iterator[str]:
-        """The scopes that this is spent in."""
+        """The scopes that this is spent in. All with tokens of an issuer have one, whoever they are."""
+        if key.startswith(TOKENS):
+            key = key.rpartition(":")[0]
         yield f"organisation:{organisation}"
         yield f"team:{team}"
         yield f"key:{key}"

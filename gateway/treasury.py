@@ -125,6 +125,11 @@ class Treasury:
         if ledger is not None:
             self.keep_in(ledger)
 
+    @property
+    def kept(self) -> bool:
+        """Whether what is reserved is written down."""
+        return self._ledger is not None
+
     def keep_in(self, ledger: Ledger) -> None:
         """Write down what is reserved from now on."""
         self._ledger = ledger

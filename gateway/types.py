@@ -572,11 +572,17 @@ class World(Struct, frozen=True, eq=False):
     source: str = ""
 
     @property
+    def callers(self) -> list[Caller]:
+        """All whom the configuration knows: those with keys, and those that issuers vouch for."""
+        vouched = [one for issuer in self.issuers for one in (*issuer.callers.values(), issuer.default)]
+        return [key.caller for key in self.keys.values()] + [one for one in vouched if one is not None]
+
+    @property
     def budgeted(self) -> bool:
         """Whether anybody has a budget."""
-        of_keys = [scope for key in self.keys.values() for scope in (*key.caller.scopes, *key.caller.each_user)]
+        of_callers = [scope for caller in self.callers for scope in (*caller.scopes, *caller.each_user)]
         of_teams = [scope for team in self.teams.values() for scope in (*team.scopes, team.each_user)]
-        return any(scope is not None and scope.budget is not None for scope in (*of_keys, *of_teams))
+        return any(scope is not None and scope.budget is not None for scope in (*of_callers, *of_teams))
 
 
 # --- what the client asked --------------------------------------------------------------------------------------

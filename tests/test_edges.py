@@ -109,6 +109,19 @@ async def test_a_reload_says_what_only_a_restart_can_change(tmp_path: Path) -> N
         assert (await gateway.http.post(f"{gateway.admin}/admin/config/reload")).json()["needs_restart"] == []
 
 
+async def test_a_ledger_wants_a_restart_only_where_one_would_open_it(tmp_path: Path) -> None:
+    bare = "providers: {sim: {kind: simulated}}\ndeployments: {a: {provider: sim, model: a}}\n"
+    with_budget = "teams: {t: {budget: {usd: 1}}}\n"
+    nowhere = "state: redis://127.0.0.1:1/0\n"
+    named = f"budgets: {{ledger: {tmp_path / 'ledger'}}}\n"
+    for more, kept, restart in ((named, False, ["budgets.ledger"]), (nowhere, False, []), (nowhere + named, True, [])):
+        after = load_text(bare + more + with_budget, {})
+        async with serving(load_text(bare + more, {}), lambda after=after: after) as gateway:
+            assert gateway.app.treasury.kept is kept
+            state = (await gateway.http.post(f"{gateway.admin}/admin/config/reload")).json()
+            assert state["needs_restart"] == restart
+
+
 async def test_a_good_reload_after_a_bad_one_is_told_even_when_nothing_changed() -> None:
     good = "providers: {sim: {kind: simulated}}\ndeployments: {a: {provider: sim, model: a}}\n"
     texts = iter((good + "nonsense: 1", good))

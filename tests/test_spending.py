@@ -188,3 +188,26 @@ async def test_end_users_with_budgets_are_those_that_were_active_lately_the_dear
         ("user:team/support/ann", "weekdays"),
         ("user:team/support/bob", "pace"),
     ]
+
+
+async def test_keys_made_at_run_time_and_issuers_have_their_budgets_with_what_theirs_spent() -> None:
+    world = load_text(
+        "providers: {sim: {kind: simulated}}\n"
+        "deployments: {a: {provider: sim, model: a, price: {input: 1, output: 2}}}\n"
+        "teams: {a: {}}\n"
+        "identity: [{name: corp, issuer: 'https://login.example/', audience: gw, team: groups, budget: {usd: 9}}]\n",
+        {},
+    )
+    state, day = Memory(), day_of("2025-11-21")
+    for document in (b'{"terms":{"id":"made","budget":{"usd":5}},"hashes":["0"],"created_at":1}', b"unreadable"):
+        await state.change_key(str(len(document)), None, document)
+    for caller in ("made", "jwt:corp:0a1b", "jwt:corp:2c3d"):
+        state.count(plain(caller=caller, at=day * 86_400.0))
+    one = sum(sums.cost for sums in state.tally.days[day].rows.values()) // 3
+    outlooks = await spending.Spending(state, lambda: day * 86_400.0 + 43_200, lambda: world).budgets()
+    assert [outlook.standing.scope.name for outlook in outlooks] == ["key:jwt:corp", "key:made"]
+    spent = spending._Spent({})
+    async for page in state.used([day]):
+        spent.feed(*page)
+    assert one > 0
+    assert (spent.days("key:made"), spent.days("key:jwt:corp")) == ({day: one}, {day: 2 * one})

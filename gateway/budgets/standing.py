@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 
 from msgspec import Struct
 
 from gateway.budgets.account import Row
 from gateway.budgets.period import Span, span_of
-from gateway.types import Scope, World
+from gateway.types import Caller, Scope, World
 
 __all__ = ["Standing", "account_of", "budgeted", "stands", "templates"]
 
@@ -58,17 +58,17 @@ def stands(scope: Scope, wall: float, rows: Mapping[str, Mapping[str, Row]], pre
     )
 
 
-def budgeted(world: World) -> dict[str, Scope]:
-    """The scopes with a budget, by name: organisations, then teams, then keys."""
+def budgeted(world: World, made: Sequence[Caller] = ()) -> dict[str, Scope]:
+    """The scopes with a budget, by name: organisations, then teams, then keys; of those ``made`` at run time too."""
     scopes = [scope for team in world.teams.values() for scope in team.scopes]
-    scopes += [scope for key in world.keys.values() for scope in key.caller.scopes]
+    scopes += [scope for caller in (*made, *world.callers) for scope in caller.scopes]
     found = {scope.name: scope for scope in scopes if scope.budget is not None}
     order = ("organisation", "team", "key")
     return dict(sorted(found.items(), key=lambda item: (order.index(item[0].partition(":")[0]), item[0])))
 
 
-def templates(world: World) -> dict[str, Scope]:
+def templates(world: World, made: Sequence[Caller] = ()) -> dict[str, Scope]:
     """Those of end users, whose names follow."""
     each = [team.each_user for team in world.teams.values() if team.each_user is not None]
-    each += [scope for key in world.keys.values() for scope in key.caller.each_user]
+    each += [scope for caller in (*made, *world.callers) for scope in caller.each_user]
     return {scope.name: scope for scope in each if scope.budget is not None}

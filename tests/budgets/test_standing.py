@@ -6,7 +6,7 @@ from gateway.budgets.account import Row
 from gateway.budgets.period import span_of
 from gateway.budgets.standing import Standing, budgeted, stands, templates
 from gateway.config.load import load_text
-from gateway.types import Budget, Scope
+from gateway.types import Budget, Caller, Scope
 
 NOVEMBER = 1_795_000_000.0
 TEAM = Scope("team:support", Budget(1_000))
@@ -41,3 +41,19 @@ def test_the_budgets_of_a_configuration_come_from_the_widest_to_the_narrowest() 
     )
     assert list(budgeted(world)) == ["organisation:acme", "team:a", "team:b", "key:k"]
     assert list(templates(world)) == ["user:team/b/", "user:key/k/"]
+
+
+def test_budgets_of_issuers_and_of_keys_made_at_run_time_are_budgets_too() -> None:
+    world = load_text(
+        "providers: {sim: {kind: simulated}}\n"
+        "deployments: {a: {provider: sim, model: a, price: {input: 1, output: 2}}}\n"
+        "teams: {a: {}}\n"
+        "identity:\n"
+        "  - {name: corp, issuer: 'https://login.example/', audience: gw, team: groups, budget: {usd: 9},\n"
+        "     each_user: {budget: {usd: 1}}}\n",
+        {},
+    )
+    made = Caller("m", scopes=(Scope("key:m", Budget(5)),), each_user=(Scope("user:key/m/", Budget(6)),))
+    assert world.budgeted
+    assert list(budgeted(world, [made])) == ["key:jwt:corp", "key:m"]
+    assert list(templates(world, [made])) == ["user:key/m/", "user:key/jwt:corp/"]

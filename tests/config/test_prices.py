@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from gateway.config.load import load_text
+from gateway.config.load import check, load_text
 from gateway.data.catalogue import SOURCE, facts
 from gateway.types import Price, Tier
 
@@ -75,3 +77,23 @@ def test_a_price_is_whole_by_itself_or_over_the_catalogues(written: str, expecte
 
 def test_an_empty_price_leaves_an_unknown_one_unknown() -> None:
     assert price("{}", model="nobody-knows-it") is None
+
+
+@pytest.mark.parametrize(
+    "whose",
+    [
+        "organisations: {o: {budget: {usd: 1}}}",
+        "teams: {t: {each_user: {budget: {usd: 1}}}}",
+        f"keys: [{{id: k, secret_hash: {'0' * 64}, each_user: {{budget: {{usd: 1}}}}}}]",
+        "teams: {t: {}}\n"
+        "identity: [{name: i, issuer: 'https://login.example/', audience: gw, team: t, budget: {usd: 1}}]",
+    ],
+)
+def test_where_anybody_has_a_budget_a_price_that_is_missing_is_told(whose: str, tmp_path: Path) -> None:
+    text = "providers: {sim: {kind: simulated}}\ndeployments: {a: {provider: sim, model: nobody-knows-it}}\n"
+    file = tmp_path / "gateway.yaml"
+    told = []
+    for more in ("", whose):
+        file.write_text(text + more)
+        told.append(any("the price of 'a' is unknown" in str(problem) for problem in check(file, {})))
+    assert told == [False, True]

@@ -51,6 +51,6 @@ def references(draft: Draft) -> Iterator[Finding]:
 
 def _has_budgets(draft: Draft) -> bool:
     config = draft.config
-    teams = config.teams.values()
-    scopes = [*config.organisations.values(), *teams, *config.keys, *[t.each_user for t in teams if t.each_user]]
+    callers = [*config.teams.values(), *config.keys, *config.identity]
+    scopes = [*config.organisations.values(), *callers, *[one.each_user for one in callers if one.each_user]]
     return any(scope.budget is not None for scope in scopes)
