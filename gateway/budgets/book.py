@@ -47,8 +47,8 @@ class Hold(Struct, eq=False):
 class Book:
     """Accounts by name, and the reservations that are not settled yet, by id.
 
-    ``grace`` is by how much the lease of each account may be overdrawn now, in micro-dollars. ``overshoot`` sums what was
-    settled beyond its reservation, ``again`` counts what was settled a second time.
+    ``grace`` is by how much the lease of each account may be overdrawn now, in micro-dollars. ``overshoot`` sums what
+    was settled beyond its reservation, ``again`` counts what was settled a second time.
     """
 
     def __init__(self, replica: str) -> None:

@@ -8,6 +8,7 @@ each counts once; whatever has waited for long is cut to the level, since the re
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 from msgspec import Struct
@@ -16,6 +17,8 @@ __all__ = ["Bucket", "Buckets", "Turn"]
 
 #: A bucket that nobody here has asked about or drawn on for this long, in seconds, is not refreshed.
 WATCHED_S: Final = 5.0
+#: Buckets in one turn at most. There may be very many end users, and a script that takes long is no answer in time.
+MOST: Final = 500
 
 
 class Bucket(Struct):
@@ -60,15 +63,18 @@ class Bucket(Struct):
         self.level, self.at, self.new = level + amount, now, 0.0
         self.owed += amount
 
-    def turn(self, now: float, begin: bool) -> None:
-        """Bring it up to ``now``; ``begin`` puts what is owed under way."""
+    def turn(self, now: float) -> None:
+        """Bring it up to ``now``."""
         if self.new:
             self.touched_at = now
         self.level, self.at, self.new = self.at_level(now), now, 0.0
-        if begin:
-            self.telling, self.owed = self.owed, 0.0
         self.telling = min(self.telling, self.level)
         self.owed = min(self.owed, self.level - max(0.0, self.telling))
+
+    def begin(self) -> bool:
+        """Put what is owed under way; whether that is anything."""
+        self.telling, self.owed = self.owed, 0.0
+        return self.telling != 0.0
 
 
 class Turn(Struct, frozen=True):
@@ -118,17 +124,27 @@ class Buckets:
     def take(self, now: float) -> Turn:
         """What to tell and to ask."""
         self._now = now
-        begin = not self._under_way
         for bucket in self._by.values():
-            bucket.turn(now, begin)
+            bucket.turn(now)
         over = [name for name, bucket in self._by.items() if not (_watched(bucket, now) or bucket.level > 0)]
         for name in over:
             self._by.pop(name).kept = False
-        if begin and any(bucket.telling for bucket in self._by.values()):
+        names = self._due(now)
+        if not self._under_way and sum([self._by[name].begin() for name in names]):
             self._number += 1
             self._under_way = True
-        rows = ((n, b.telling, b.rate, b.capacity) for n, b in self._by.items() if b.telling or _watched(b, now))
-        return Turn(self._number, tuple(rows))
+        return Turn(self._number, tuple([(n, (b := self._by[n]).telling, b.rate, b.capacity) for n in names]))
+
+    def _due(self, now: float) -> list[str]:
+        """What the next turn is about: where there is anything to tell, then what is looked at; of many in turn."""
+        told = [n for n, b in self._by.items() if b.telling or (b.owed and not self._under_way)][:MOST]
+        chosen = set(told)
+        seen = (n for n, b in self._by.items() if n not in chosen and _watched(b, now))
+        names = told + list(islice(seen, MOST - len(told)))
+        if len(names) == MOST:
+            for name in names:
+                self._by[name] = self._by.pop(name)
+        return names
 
     def refresh(self, turn: Turn, told: Sequence[tuple[float, float]], late_s: float = 0.0) -> None:
         """The fleet's (level, rate) for each row of the turn. Draws since it was taken come on top.

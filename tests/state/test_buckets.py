@@ -45,6 +45,23 @@ def test_a_turn_in_doubt_keeps_its_number_and_what_is_drawn_meanwhile_waits() ->
     assert buckets.take(1.0) == Turn(2, (("rpm", 5, 1.0, 60.0),))
 
 
+def test_of_very_many_buckets_each_is_told_in_its_turn_once_and_then_looked_at_in_its_turn() -> None:
+    buckets, names = Buckets(), [f"user-{n}" for n in range(1_200)]
+    for name in names:
+        buckets.draw(name, 1.0, 0.001, 60.0)
+    told: list[str] = []
+    for number in (1, 2, 3):
+        turn = buckets.take(1.0)
+        again = buckets.take(1.0)
+        assert {row for row in turn.rows if row[1]} <= set(again.rows)
+        assert (turn.number, again.number, len(turn.rows), len(again.rows)) == (number, number, 500, 500)
+        told += [name for name, amount, *_ in again.rows if amount]
+        buckets.refresh(again, [(amount, 0.001) for _, amount, *_ in again.rows])
+    assert sorted(told) == sorted(names)
+    seen = [name for _ in range(3) for name, *_ in buckets.take(2.0).rows]
+    assert set(seen) == set(names)
+
+
 def test_what_has_waited_is_told_as_far_as_it_has_not_drained() -> None:
     buckets = Buckets()
     drawn(buckets, 10)
