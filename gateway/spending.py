@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from gateway.budgets.account import Row
 from gateway.budgets.forecast import Forecast, forecast
+from gateway.budgets.scopes import each_user_of
 from gateway.budgets.standing import Standing, account_of, budgeted, stands, templates
 from gateway.config.callers import TOKENS
 from gateway.keys.document import key_of
@@ -129,7 +130,7 @@ class _Spent:
         yield f"team:{team}"
         yield f"key:{key}"
         if user not in (NOBODY, OTHER):
-            for template in (f"user:team/{team}/", f"user:key/{key}/"):
+            for template in (each_user_of("team", team), each_user_of("key", key)):
                 if (scope := self._each.get(template)) is not None:
                     self._users.setdefault(template + user, replace(scope, name=template + user))
                     yield template + user

@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from gateway.budgets.scopes import each_user_of
 from gateway.config.schema import (
     BudgetEntry,
     CallerEntry,
@@ -39,7 +40,7 @@ def teams_of(config: Config) -> dict[str, Team]:
             name,
             entry.organisation,
             tuple(scope for scope in (above, own) if scope is not None),
-            _scope(f"user:team/{name}/", entry.each_user) if entry.each_user is not None else None,
+            _scope(each_user_of("team", name), entry.each_user) if entry.each_user is not None else None,
             dict(entry.tags),
         )
     return teams
@@ -88,7 +89,7 @@ def claim_of(text: str) -> tuple[str, ...]:
 
 def _caller(id: str, entry: CallerEntry, team: Team | None) -> Caller:
     own = (_scope(f"key:{id}", entry),) if _tells(entry) else ()
-    each = _scope(f"user:key/{id}/", entry.each_user) if entry.each_user is not None else None
+    each = _scope(each_user_of("key", id), entry.each_user) if entry.each_user is not None else None
     return Caller(
         id=id,
         routes=_set(entry.routes),
