@@ -85,6 +85,15 @@ async def test_a_slash_too_many_is_no_redirect_on_the_admin_port_either() -> Non
         assert (refused.status_code, refused.headers.get("location")) == (404, None)
 
 
+@pytest.mark.parametrize("limit", ["abc", "", "9" * 5000, "1.5", "²"])
+async def test_a_parameter_that_is_none_is_refused_in_the_envelope(limit: str) -> None:
+    async with against() as (gateway, _):
+        refused = await gateway.http.get(f"{gateway.admin}/admin/decisions", params={"limit": limit})
+        error = refused.json()["error"]
+        assert (refused.status_code, error["code"], error["param"]) == (400, "invalid_value", "limit")
+        assert len(refused.content) < 500
+
+
 async def test_the_admin_port_documents_itself_without_a_warning() -> None:
     async with against() as (gateway, _):
         with warnings.catch_warnings(record=True) as said:

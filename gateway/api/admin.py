@@ -12,11 +12,12 @@ from typing import Any, Protocol
 
 import msgspec
 from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from gateway import __version__
 from gateway.api.admin_keys import KeyDesk, add_keys
-from gateway.api.public import Ready, add_health, refuse, refuse_plain
+from gateway.api.public import Ready, add_health, refuse, refuse_parameter, refuse_plain
 from gateway.api.spending import add_spending
 from gateway.errors import GatewayError, NotFound, Unauthorized
 from gateway.policy.explain import explain
@@ -72,6 +73,7 @@ def make_admin(desk: Desk, ready: Ready, token: Secret | None) -> FastAPI:
     app = FastAPI(title="Signalbox administration", version=__version__, redirect_slashes=False)
     app.add_exception_handler(GatewayError, refuse)
     app.add_exception_handler(HTTPException, refuse_plain)
+    app.add_exception_handler(RequestValidationError, refuse_parameter)
     add_health(app, ready)
     guarded = [Depends(_guard(token))]
 

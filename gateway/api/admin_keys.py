@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gateway.config.units import Moment
 from gateway.config.validate import said_of
+from gateway.dialects.judging import parsed
 from gateway.errors import BadRequest, PayloadTooLarge, UnsupportedMedia
 from gateway.keys.locksmith import Locksmith
 
@@ -102,13 +103,7 @@ async def _body(request: Request) -> dict[str, Any]:
         data += piece
         if len(data) > MOST:
             raise PayloadTooLarge(f"The body is larger than {MOST} bytes.")
-    try:
-        said = msgspec.json.decode(bytes(data) or b"{}")
-    except (msgspec.DecodeError, ValueError):
-        raise BadRequest("The body is not JSON.", code="invalid_json") from None
-    if not isinstance(said, dict):
-        raise BadRequest("The body is no JSON object.", code="invalid_json")
-    return said
+    return parsed(bytes(data) or b"{}")
 
 
 def _json(value: object, status: int = 200) -> Response:

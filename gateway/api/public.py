@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from gateway import __version__
@@ -22,7 +23,7 @@ from gateway.pipeline import Pipeline
 from gateway.policy.match import AUTO
 from gateway.types import Caller, Networks, World
 
-__all__ = ["Ready", "add_health", "make_public", "refuse", "refuse_plain"]
+__all__ = ["Ready", "add_health", "make_public", "refuse", "refuse_parameter", "refuse_plain"]
 
 Ready = Callable[[], str | None]
 
@@ -149,6 +150,14 @@ async def refuse_plain(request: Request, error: Exception) -> Response:
     refusal.status = error.status_code
     headers = {JSON[0].decode(): JSON[1].decode(), **(error.headers or {})}
     return Response(_said(request, refusal), error.status_code, headers)
+
+
+async def refuse_parameter(request: Request, error: Exception) -> Response:
+    """A parameter of an address that is none, in the envelope; what it was is not repeated."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    name = str(first["loc"][-1])
+    return await refuse(request, BadRequest(f"{name}: {first['msg']}.", code="invalid_value", param=name))
 
 
 def _speaks_anthropic(request: Request) -> bool:

@@ -45,7 +45,7 @@ class Office:
             method,
             f"{self._gateway.admin}/admin/keys{path}",
             headers={"authorization": "Bearer the-admin-token", "content-type": "application/json"},
-            content=b"" if body is None else json.dumps(body).encode(),
+            content=body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode(),
         )
 
     async def make(self, **said: Any) -> str:
@@ -188,6 +188,9 @@ async def test_what_is_wrong_is_told_as_in_the_file() -> None:
         assert await office.refused("POST", "", {"id": "there"}) == (409, "key_exists", "id")
         assert await office.refused("PATCH", "/there", {"id": "other"}) == (400, "invalid_value", "id")
         assert await office.refused("POST", "", []) == (400, "invalid_json", None)
+        assert await office.refused("POST", "", b'{"id":"x","id":"y"}') == (400, "duplicate_key", "id")
+        for deep in (b'{"tags":' * 500 + b"1" + b"}" * 500, b"[" * 30_000):
+            assert (await office.refused("POST", "", deep))[0] == 400
         for method, path in (("PATCH", ""), ("POST", "/rotate"), ("POST", "/retire"), ("DELETE", "")):
             body = {} if method != "DELETE" else None
             assert await office.refused(method, f"/configured{path}", body) == (409, "key_in_configuration", None)
