@@ -93,6 +93,8 @@ Capability = Literal[
 ]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
 Quality = Annotated[Number, Field(ge=0, le=1)]
+#: How much may be asked: of more than so much the sums of a fleet would not be exact any more.
+Limit = Annotated[Count, Field(ge=1, le=1_000_000_000_000)]
 Port = Annotated[Count, Field(le=65535)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
 
@@ -332,11 +334,10 @@ class PriceEntry(FiguresEntry):
 class LimitsEntry(Entry):
     """What the provider allows this deployment."""
 
-    rpm: Count | None = Field(default=None, ge=1, description="Requests a minute.")
-    tpm: Count | None = Field(default=None, ge=1, description="Tokens a minute.")
-    concurrency: Count | None = Field(
+    rpm: Limit | None = Field(default=None, description="Requests a minute.")
+    tpm: Limit | None = Field(default=None, description="Tokens a minute.")
+    concurrency: Limit | None = Field(
         default=None,
-        ge=1,
         description="Requests at once, of all replicas together: each has its part, rounded up.",
     )
 
@@ -584,9 +585,9 @@ class BudgetEntry(Entry):
 class ScopeLimitsEntry(Entry):
     """How much may be asked."""
 
-    rpm: Count | None = Field(default=None, ge=1, description="Requests a minute.")
-    tpm: Count | None = Field(default=None, ge=1, description="Tokens a minute, in and out.")
-    concurrency: Count | None = Field(default=None, ge=1, description="Requests at once.")
+    rpm: Limit | None = Field(default=None, description="Requests a minute.")
+    tpm: Limit | None = Field(default=None, description="Tokens a minute, in and out.")
+    concurrency: Limit | None = Field(default=None, description="Requests at once.")
 
 
 class ScopeEntry(Entry):

@@ -131,6 +131,6 @@ class Rate:
 
     def standing(self, level: float) -> Standing:
         """What is left while the bucket holds so much."""
-        remaining = int(max(0.0, self.most - level))
+        remaining = int(min(self.capacity, max(0.0, self.most - level)))
         more = remaining + 1 - self.capacity + level if remaining < self.capacity else 0.0
         return Standing(self.scope, self.unit, int(self.capacity), remaining, level / self.rate, more / self.rate)
