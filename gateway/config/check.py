@@ -52,6 +52,7 @@ CHECKS: Final[tuple[Callable[[Draft], Iterator[Finding]], ...]] = (
     prices.unpriced,
     prices.references,
     safety.base_urls,
+    safety.alerts,
     safety.headers,
     safety.fetched,
     safety.listeners,

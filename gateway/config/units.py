@@ -111,7 +111,7 @@ def _secret(value: Any) -> Secret:
     if isinstance(value, Secret):
         return value
     if not isinstance(value, str):
-        raise PydanticCustomError("secret", "expected text: write a key in quotes, or better as ${{NAME}}")
+        raise PydanticCustomError("secret", "expected text: write a key in quotes, or better as ${NAME}")
     if not value.strip() or not value.isprintable() or not value.isascii():
         raise PydanticCustomError(
             "secret", "it is empty, or holds a line break or a character that no header can carry"
@@ -134,6 +134,10 @@ def _network(value: str) -> str:
     except ValueError:
         expected = "expected a network or an address, as 10.0.0.0/8 or 2001:db8::1"
         raise PydanticCustomError("network", "{expected}", {"expected": expected}) from None
+    if (mapped := getattr(network.network_address, "ipv4_mapped", None)) is not None and network.prefixlen >= 96:
+        # Who connects so is known by the address of IPv4: it would never be in there.
+        instead = f"{mapped}/{network.prefixlen - 96}"
+        raise PydanticCustomError("network", "that network is {network}", {"network": instead})
     if "/" in value and str(network.network_address) != str(ip_address(value.partition("/")[0])):
         raise PydanticCustomError("network", "that network is {network}", {"network": str(network)})
     return value

@@ -47,7 +47,7 @@ _PATTERNS: Final[Mapping[str, str]] = {
 _SECRET_KEYS: Final = frozenset(
     """
     api_key admin_token pepper state secret_hash headers access_key_id secret_access_key session_token credentials
-    client_secret
+    client_secret webhook secret
     """.split()
 )
 

@@ -25,7 +25,8 @@ def environ_of(file: Path) -> dict[str, str]:
     names = sorted(set(re.findall(r"\$\{([A-Z0-9_]+)\}", file.read_text())))
     values = {name: f"{place:064x}" for place, name in enumerate(names)}
     keys = dict.fromkeys(["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "AWS_BEARER_TOKEN_BEDROCK"], "k")
-    return values | keys | {"AZURE_OPENAI_API_KEY": "k", "AZURE_ENDPOINT": "https://me.openai.azure.com"}
+    addresses = {"AZURE_ENDPOINT": "https://me.openai.azure.com", "ALERTS_URL": "https://hooks.example.com/x"}
+    return values | keys | addresses | {"AZURE_OPENAI_API_KEY": "k"}
 
 
 def test_the_example_over_four_protocols_is_the_one_that_the_readme_shows() -> None:

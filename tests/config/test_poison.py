@@ -283,6 +283,75 @@ WRONG: dict[str, tuple[str | tuple[str, str], str]] = {
         "state: redis+sentinel://a,b",
         "9:1: error: state is not the address of a Redis: it has no name behind the hosts, as mymaster",
     ),
+    "limits beyond counting": (
+        "teams: {t: {limits: {rpm: 99999999999999999999M}}}",
+        "9:22: error: teams.t.limits.rpm must be at most 1000000000000, not '99999999999999999999M'",
+    ),
+    "a limit of none": (
+        "teams: {t: {limits: {tpm: 0}}}",
+        "9:22: error: teams.t.limits.tpm must be at least 1, not 0",
+    ),
+    "a budget of nothing known": (
+        "organisations: {o: {budget: {usd: .nan}}}",
+        "9:35: error: .nan is not a finite number",
+    ),
+    "a budget below nothing": (
+        "teams: {t: {each_user: {budget: {usd: -1}}}}",
+        "9:34: error: teams.t.each_user.budget.usd must be at least 0, not -1",
+    ),
+    "a budget of all the money there is": (
+        "teams: {t: {budget: {usd: 1e300}}}",
+        "9:22: error: teams.t.budget.usd must be at most 1000000000, not 1e+300",
+    ),
+    "a period of no calendar": (
+        "teams: {t: {budget: {usd: 5, per: fortnight}}}",
+        "9:30: error: teams.t.budget.per must be one of 'hour', 'day', 'week', 'month', 'year' or 'total'",
+    ),
+    "an alert in percent": (
+        "teams: {t: {budget: {usd: 5, alert_at: [80]}}}",
+        "9:41: error: teams.t.budget.alert_at[0] must be at most 1, not 80",
+    ),
+    "a team of an unknown organisation": (
+        "teams: {t: {organisation: nobody}}",
+        "9:13: error: there is no organisation 'nobody'",
+    ),
+    "an organisation with users": (
+        "organisations: {o: {each_user: {}}}",
+        "9:21: error: unknown key 'each_user' in organisations.o",
+    ),
+    "a key of an unknown team": (
+        (f"{HASH}}}", f"{HASH}, team: nobody}}"),
+        "error: there is no team 'nobody'",
+    ),
+    "a day that is none": (
+        (f"{HASH}}}", f"{HASH}, expires: 2027-02-30}}"),
+        "error: keys[0].expires is not usable: expected a date, as 2027-01-31",
+    ),
+    "a network with bits of a host": (
+        (f"{HASH}}}", f"{HASH}, networks: [10.0.0.1/8]}}"),
+        "error: keys[0].networks[0] is not usable: that network is 10.0.0.0/8",
+    ),
+    "a network of IPv4 in the clothes of IPv6": (
+        (f"{HASH}}}", f"{HASH}, networks: ['::ffff:10.0.0.0/104']}}"),
+        "error: keys[0].networks[0] is not usable: that network is 10.0.0.0/8",
+    ),
+    "a webhook that is no address": (
+        "budgets: {alerts: {webhook: mailto:ops-word}}",
+        "9:20: error: the webhook is no address that can be posted to",
+    ),
+    "a webhook at a cloud's metadata": (
+        "budgets: {alerts: {webhook: 'http://169.254.169.254/word'}}",
+        "9:20: error: the webhook hands out a cloud's credentials",
+    ),
+    "a signature with a number": (
+        "budgets: {alerts: {webhook: 'https://hooks.example.com/', secret: 12345}}",
+        "9:59: error: budgets.alerts.secret is not usable: expected text: write a key in quotes, or better as ${NAME}",
+    ),
+    "a pepper that is a list": ("pepper: [word]", "9:1: error: pepper is not usable: expected text"),
+    "tokens that anybody can make": (
+        "identity: [{name: c, issuer: 'https://i.example', audience: s, algorithms: [HS256]}]",
+        "error: identity[0].algorithms[0] must be one of 'RS256'",
+    ),
     "one port": ("server: {admin_port: 8080}", "9:10: error: clients and administration have the same port"),
 }
 
@@ -298,6 +367,14 @@ WARNINGS = {
     "plain pepper": ("pepper: salt", "9:1: warning: pepper is a secret in plain text (write ${NAME}"),
     "plain secret": (("${OPENAI_API_KEY}", "sk-12"), "2:12: warning: api_key is a secret in plain text (write ${NAME}"),
     "plain secret in a list": (("${OPENAI_API_KEY}", "[sk-12]"), "2:22: warning: api_key is a secret in plain text"),
+    "plain webhook": (
+        "budgets: {alerts: {webhook: 'https://hooks.example.com/word'}}",
+        "9:20: warning: webhook is a secret in plain text (write ${NAME}",
+    ),
+    "an open webhook": (
+        "budgets: {alerts: {webhook: 'http://hooks.example.com/word'}}",
+        "9:20: warning: the webhook, whose address is a secret, is asked unencrypted",
+    ),
     "plain password": ("state: redis://:pw@host", "9:1: warning: state is a secret in plain text"),
     "http": (("https://gpu", "http://gpu"), "3:34: warning: prompts and keys go to gpu.example.com unencrypted"),
     "after one that takes all": (
@@ -454,3 +531,28 @@ def test_the_usual_key_does_not_go_to_an_address_that_is_not_the_providers(tmp_p
         "2:3: error: provider 'openai' has no api_key (write `api_key: ${OPENAI_API_KEY}` if that key is meant for "
         "this address: by itself it goes only to its own)"
     ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "pepper: 9999777",
+        "pepper: [x9999777]",
+        'pepper: "9999777\\n"',
+        "budgets: {alerts: {webhook: 9999777}}",
+        "budgets: {alerts: {webhook: 'x9999777'}}",
+        "budgets: {alerts: {webhook: 'http://169.254.169.254/9999777'}}",
+        "budgets: {alerts: {webhook: 'https://u:x9999777@h.example/'}}",
+        "budgets: {alerts: {webhook: 'https://h.example/', secret: 9999777}}",
+        "budgets: {alerts: {webhook: 'https://h.example/', secret: [x9999777]}}",
+        "server: {admin_token: 9999777}",
+        "keys: [{id: other, secret_hash: x9999777}]",
+    ],
+)
+def test_no_problem_says_a_secret(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "gateway.yaml"
+    good = GOOD[: GOOD.index("keys:")] if line.startswith("keys") else GOOD
+    file.write_text(f"{good}{line}\n")
+    said = "".join(map(str, check(file, ENVIRON)))
+    assert "error" in said
+    assert "9999777" not in said

@@ -12,7 +12,7 @@ from gateway.config.finding import Finding, Path
 from gateway.config.logins import is_document
 from gateway.config.schema import LoginEntry
 
-__all__ = ["base_urls", "fetched", "headers", "listeners", "no_address", "plain_secrets"]
+__all__ = ["alerts", "base_urls", "fetched", "headers", "listeners", "no_address", "plain_secrets"]
 
 _SECRET_HEADERS: Final = frozenset({"authorization", "api-key", "x-api-key", "proxy-authorization", "cookie"})
 _OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection"})
@@ -38,6 +38,21 @@ def base_urls(draft: Draft) -> Iterator[Finding]:
         elif where is None and url.lower().startswith("http://"):
             message = f"prompts and keys go to {host_of(url)} unencrypted"
             yield Finding(path, message, "write https://", "warning")
+
+
+def alerts(draft: Draft) -> Iterator[Finding]:
+    """Who is told of budgets can be reached, and is nobody who hands out credentials. Its address is a secret."""
+    entry = draft.config.budgets.alerts
+    if entry is None:
+        return
+    path: Path = ("budgets", "alerts", "webhook")
+    url = entry.webhook.reveal()
+    if no_address(url, query=True) is not None:
+        yield Finding(path, "the webhook is no address that can be posted to", "write it as https://host/path")
+    elif privacy(url) == "metadata":
+        yield Finding(path, "the webhook hands out a cloud's credentials", "correct the address")
+    elif privacy(url) is None and url.lower().startswith("http://"):
+        yield Finding(path, "the webhook, whose address is a secret, is asked unencrypted", "write https://", "warning")
 
 
 def no_address(url: str, *, query: bool = False) -> str | None:
@@ -122,6 +137,10 @@ def _secrets(draft: Draft) -> Iterator[Path]:
         yield ("server", "admin_token")
     if config.pepper is not None:
         yield ("pepper",)
+    if config.budgets.alerts is not None:
+        yield ("budgets", "alerts", "webhook")
+        if config.budgets.alerts.secret is not None:
+            yield ("budgets", "alerts", "secret")
     if config.state is not None and urlsplit(config.state.reveal()).password:
         yield ("state",)
 
