@@ -28,6 +28,8 @@ __all__ = ["Alerts"]
 LOOK_S: Final = 1.0
 TIMEOUT_S: Final = 5.0
 TRIES: Final = 9
+#: What has to be spent of a budget before a refusal counts as all of it: one request that wants too much is no alarm.
+NEARLY: Final = 0.8
 
 Say = Callable[..., None]
 
@@ -60,7 +62,8 @@ class Alerts:
         """Look once."""
         for account in list(self._accounts.values()):
             for share in due(account):
-                name = f"{account.name}@{share:g}"
+                # A budget that was changed is another one.
+                name = f"{account.name}@{share:g}/{account.limit}"
                 if name not in self._told:
                     await self._tell_first(account, share, name)
 
@@ -113,9 +116,10 @@ class Alerts:
 
 
 def due(account: Account) -> list[float]:
-    """The shares of a budget that have been spent. All of it, too, as soon as a request was refused for it."""
+    """The shares of a budget that have been spent. All of it, too, when what is left was too little for a request."""
     spent = account.spent / account.limit if account.limit > 0 else 1.0
-    return [share for share in account.alert_at if spent >= share or (share >= 1 and account.exhausted)]
+    over = account.exhausted and spent >= NEARLY
+    return [share for share in account.alert_at if spent >= share or (share >= 1 and over)]
 
 
 def told(account: Account, share: float, at: float) -> dict[str, str | float | None]:
@@ -123,9 +127,11 @@ def told(account: Account, share: float, at: float) -> dict[str, str | float | N
     kind, _, who = account.scope.partition(":")
     spent, limit = usd(account.spent), usd(account.limit)
     what = f"the budget of {kind} {who} for {account.span.name}"
+    reached = account.spent >= share * account.limit
+    done = f"{share:.0%} of {what} is spent" if reached else f"Requests are refused, for {what} is nearly spent"
     return {
         "event": "budget.alert",
-        "text": f"{share:.0%} of {what} is spent: {spent} of {limit} USD",
+        "text": f"{done}: {spent} of {limit} USD",
         "scope": account.scope,
         "period": account.span.name,
         "threshold": share,

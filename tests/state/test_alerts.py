@@ -85,10 +85,33 @@ async def test_each_share_is_told_once_and_signed() -> None:
         for head, body in one.got:
             signature = hmac.new(b"shared", body, hashlib.sha256).hexdigest().encode()
             assert b"x-signalbox-signature: sha256=" + signature in head.lower()
+
+
+async def test_a_refusal_is_all_of_a_budget_where_most_is_spent_but_not_for_one_request_that_wants_too_much() -> None:
+    async with hook(200) as one:
+        spent = account(60_000)
+        watch = alerts(Memory(), Money(webhook=Secret(one.url)), spent)
         spent.exhausted = True
         await watch.look()
         await watch.stop()
-        assert msgspec.json.decode(one.got[-1][1])["threshold"] == 1.0
+        assert one.got == []
+        spent.settled, spent.alert_at = 850_000, (1.0,)
+        await watch.look()
+        await watch.stop()
+        said = msgspec.json.decode(one.got[0][1])
+        nearly = "Requests are refused, for the budget of team a for 2026-11 is nearly spent: 0.850000 of 1.000000 USD"
+        assert (said["threshold"], said["text"]) == (1.0, nearly)
+
+
+async def test_a_budget_that_was_raised_is_told_of_anew() -> None:
+    async with hook(200) as one:
+        spent = account(600_000)
+        watch = alerts(Memory(), Money(webhook=Secret(one.url)), spent)
+        for spent.limit, spent.settled in ((1_000_000, 600_000), (2_000_000, 600_000), (2_000_000, 1_200_000)):
+            await watch.look()
+        await watch.stop()
+        told = {(body["threshold"], body["limit_usd"]) for _, raw in one.got for body in [msgspec.json.decode(raw)]}
+        assert told == {(0.5, "1.000000"), (0.5, "2.000000")}
 
 
 async def test_of_two_replicas_one_tells(redis_server: RedisServer) -> None:
