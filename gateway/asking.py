@@ -14,7 +14,11 @@ import httpx2
 from gateway.errors import GatewayError, Unavailable
 from gateway.types import Secret, Server
 
-__all__ = ["Admin", "address_of", "csv_of_usage", "table_of_usage"]
+__all__ = ["TOKEN_HELP", "Admin", "address_of", "csv_of_usage", "table_of_usage", "token_of"]
+
+#: Variables that may hold the admin token, in this order.
+VARIABLES: Final = ("SIGNALBOX_ADMIN_TOKEN", "ADMIN_TOKEN")
+TOKEN_HELP: Final = f"what it asks for; default: ${VARIABLES[0]}, ${VARIABLES[1]}"
 
 #: What a table shows beside what rows are told apart by: the column, and its heading.
 SHOWN: Final = {
@@ -54,6 +58,12 @@ class Admin:
         if not answer.is_success:
             raise GatewayError(f"{self.url} refused: {_said(answer)}")
         return answer
+
+
+def token_of(given: str | None, environ: Mapping[str, str]) -> Secret | None:
+    """The token given on a command line, else that of the environment."""
+    token = given or next(filter(None, map(environ.get, VARIABLES)), None)
+    return Secret(token) if token else None
 
 
 def address_of(server: Server) -> str:

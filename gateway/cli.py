@@ -15,7 +15,7 @@ import msgspec
 
 from gateway import __version__, keys_command
 from gateway.api.body import judge, tags_of
-from gateway.asking import Admin, address_of, csv_of_usage, table_of_usage
+from gateway.asking import TOKEN_HELP, Admin, address_of, csv_of_usage, table_of_usage, token_of
 from gateway.config.discover import Found, discover, simulated_world_parts
 from gateway.config.load import check, json_schema, load, wants_discovery
 from gateway.errors import ConfigError, GatewayError, NotFound
@@ -27,7 +27,7 @@ from gateway.policy.decide import decide
 from gateway.policy.explain import explain
 from gateway.story import Story
 from gateway.testing.wall import command as faults
-from gateway.types import Call, Secret, Snapshot, World
+from gateway.types import Call, Snapshot, World
 from gateway.usage.query import BY
 from gateway.usage.sums import DIMENSIONS
 from gateway.workers import MOST, supervise
@@ -36,24 +36,29 @@ __all__ = ["main"]
 
 DEFAULT_CONFIG: Final = "config/gateway.yaml"
 OK, FAILED = 0, 1
-#: The variable with the admin token of a gateway that is named by its address.
-VARIABLE: Final = "SIGNALBOX_ADMIN_TOKEN"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line. The exit status is 0 for success, 1 when the command failed, 2 for a wrong call."""
     arguments = _parser().parse_args(argv)
     command: str = arguments.command
-    return {
-        "run": _run,
-        "demo": _demo,
-        "check": _check,
-        "schema": _schema,
-        "explain": _explain,
-        "keys": keys_command.run,
-        "usage": _usage,
-        "bench": faults.run,
-    }[command](arguments)
+    try:
+        status = {
+            "run": _run,
+            "demo": _demo,
+            "check": _check,
+            "schema": _schema,
+            "explain": _explain,
+            "keys": keys_command.run,
+            "usage": _usage,
+            "bench": faults.run,
+        }[command](arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read has read enough, as `head` does. What Python flushes when it ends must have somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,9 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     for name in DIMENSIONS:
         usage.add_argument(f"--{name}", action="append", default=[], metavar="NAME", help=f"only this {name}")
     usage.add_argument("--csv", action="store_true", help="comma-separated values, with all columns")
-    usage.add_argument(
-        "--admin", metavar="URL", help=f"its admin listener, not the configuration's; token: ${VARIABLE}"
-    )
+    usage.add_argument("--admin", metavar="URL", help="its admin listener, not the configuration's")
+    usage.add_argument("--token", metavar="TOKEN", help=f"with --admin: {TOKEN_HELP}")
     bench = commands.add_parser("bench", help="judge a gateway")
     named = bench.add_subparsers(dest="suite", required=True, metavar="suite")
     faults.add_arguments(named.add_parser("faults", help="by what it makes of providers that fail in 31 ways"))
@@ -230,7 +234,6 @@ def _usage(arguments: argparse.Namespace) -> int:
 
 def _admin(arguments: argparse.Namespace) -> Admin:
     if arguments.admin is not None:
-        token = os.environ.get(VARIABLE)
-        return Admin(arguments.admin, Secret(token) if token else None)
+        return Admin(arguments.admin, token_of(arguments.token, os.environ))
     server = load(arguments.config, os.environ, _found(arguments.config)).server
     return Admin(address_of(server), server.admin_token)

@@ -13,18 +13,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from gateway.asking import Admin
+from gateway.asking import TOKEN_HELP, Admin, token_of
 from gateway.config.expand import Expander
 from gateway.config.source import parse
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError, GatewayError, Problem
 from gateway.keys.form import Pepper, is_run_time_id, mint
-from gateway.types import Secret
 
 __all__ = ["add_arguments", "run"]
 
 ADMIN: Final = "http://127.0.0.1:9464"
-#: Variables that may hold the token.
-VARIABLES: Final = ("SIGNALBOX_ADMIN_TOKEN", "ADMIN_TOKEN")
 OK, FAILED, WRONG = 0, 1, 2
 #: What a line of a list says of a key, in this order.
 COLUMNS: Final = ("id", "source", "team", "enabled", "secrets", "expires", "problem")
@@ -34,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the actions."""
     admin = argparse.ArgumentParser(add_help=False)
     admin.add_argument("--admin", default=ADMIN, metavar="URL", help=f"the admin port; default: {ADMIN}")
-    admin.add_argument("--token", metavar="TOKEN", help=f"what it asks for; default: ${VARIABLES[0]}, ${VARIABLES[1]}")
+    admin.add_argument("--token", metavar="TOKEN", help=TOKEN_HELP)
     actions = parser.add_subparsers(dest="action", required=True, metavar="action")
     new = actions.add_parser("new", help="make a key for the configuration, and print what goes there")
     new.add_argument("id", help="its name in the configuration, as team-a")
@@ -70,9 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return WRONG
-    token = arguments.token or next(filter(None, map(os.environ.get, VARIABLES)), None)
     try:
-        _ask(Admin(arguments.admin, Secret(token) if token else None), arguments, terms)
+        _ask(Admin(arguments.admin, token_of(arguments.token, os.environ)), arguments, terms)
     except GatewayError as error:
         print(error, file=sys.stderr)
         return FAILED
@@ -95,7 +91,10 @@ def _terms(written: Sequence[str]) -> dict[str, Any]:
     """What was written as YAML, by name. Raises ConfigError with what cannot be read."""
     terms = {}
     for one in written:
-        name, _, value = one.partition("=")
+        name, is_said, value = one.partition("=")
+        if not is_said:
+            # Nothing behind the = takes a term out: to forget the = must not.
+            raise ConfigError([Problem(one, 0, 0, "write NAME=VALUE", hint=f"{one}= for none")])
         root, problems = parse(f"{name}: {value}", one, Expander({}, _no_file))
         if problems or root is None:
             raise ConfigError(problems)
@@ -139,9 +138,9 @@ def _list(views: Sequence[Mapping[str, Any]]) -> None:
 
 def _show(view: dict[str, Any]) -> None:
     """The key first, where there is a new one, so that a script can take the first line."""
-    if (key := view.pop("key", None)) is not None:
-        print(f"{key}\n\nGive this to the client now: it is not kept anywhere.\n")
-    print(json.dumps(view, indent=2))
+    key = view.pop("key", None)
+    said = f"{key}\n\nGive this to the client now: it is not kept anywhere.\n\n" if key is not None else ""
+    print(said + json.dumps(view, indent=2))
 
 
 def _word(value: object) -> str:

@@ -256,3 +256,19 @@ def test_a_new_key_opens_the_gateway_that_its_snippet_is_pasted_into() -> None:
     with pytest.raises(Unauthorized):
         porter.known(Guest(key[:-1] + ("a" if key[-1] != "a" else "b")), world)
     assert signalbox("keys", "new", "Team A")[0] == 2
+
+
+def test_who_reads_only_the_first_lines_gets_no_traceback() -> None:
+    writer = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "schema"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert writer.stdout is not None
+    writer.stdout.close()
+    assert writer.stderr is not None
+    with writer.stderr as said:
+        assert (said.read(), writer.wait()) == (b"", 1)
+
+
+def test_a_term_without_its_equals_sign_takes_nothing_out() -> None:
+    status, _, said = signalbox("keys", "set", "bot", "team")
+    assert (status, said) == (2, "team: error: write NAME=VALUE (team= for none)\n")

@@ -77,6 +77,8 @@ async def test_usage_is_guarded_refuses_what_it_does_not_understand_and_is_not_f
         wrong = await gateway.http.get(f"{url}?by=colour", headers=login)
         assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "by")
         assert (await gateway.http.get(url, headers=login)).json()["rows"] == []
+        assert await asyncio.to_thread(main, ["usage", "--admin", gateway.admin]) == 1
+        assert await asyncio.to_thread(main, ["usage", "--admin", gateway.admin, "--token", "operators-only"]) == 0
         assert (await gateway.http.get(f"{gateway.url}/v1/usage")).status_code == 404
         assert (await gateway.http.get(f"{gateway.url}/admin/usage")).status_code == 404
 
