@@ -29,7 +29,7 @@ Read next: reliability/failures.py, the table that says what each kind of provid
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -115,6 +115,10 @@ class CannotSay(BadRequest):
     """A provider's protocol cannot express a member of the request, and to drop it would change its meaning."""
 
     code = "unsupported_parameter"
+
+
+#: What everybody is told whose key or token opens nothing, whatever is wrong with it.
+NOT_VALID: Final = "The API key is not valid for this gateway, which takes keys of its own and none of a provider."
 
 
 class Unauthorized(GatewayError):

@@ -370,7 +370,14 @@ class Pipeline:
             if not (names := full(decision)) or not await self.admission.for_room(
                 asked.caller.tenant, story.priority, names, until_at
             ):
-                raise nothing_can(decision, asked.call, snapshot)
+                raise self._nothing(decision, asked, snapshot, story, purse)
+
+    def _nothing(
+        self, decision: Decision, asked: Asked, snapshot: Snapshot, story: Story, purse: Purse | None
+    ) -> GatewayError:
+        """The error for a decision without tries. Who gets no answer gets no shorter one either."""
+        story.warnings = ()
+        return nothing_can(decision, asked.call, snapshot, purse.spans() if purse is not None else None)
 
     def _shortened(self, asked: Asked, decision: Decision, live: Live, purse: Purse) -> tuple[Asked, str] | None:
         """The request with as many tokens for its answer as its budgets hold, where its policy wants that."""
@@ -389,7 +396,7 @@ class Pipeline:
         if any(not planned.wait_s for planned in decision.plan.tries):
             return nothing
         story.decision = decision
-        return nothing_can(decision, asked.call, snapshot)
+        return self._nothing(decision, asked, snapshot, story, purse)
 
     async def _degrade(self, error: GatewayError, live: Live, conversation: Conversation, story: Story) -> bool:
         """Nothing could serve: hand out an earlier answer to the same request, where its route keeps any."""
@@ -436,7 +443,11 @@ def admit(call: Call, caller: Caller, world: World) -> None:
     name = world.aliases.get(call.model, call.model)
     allowed = caller.models if name in world.deployments else caller.routes
     if name != AUTO and allowed is not None and name not in allowed:
-        raise Forbidden(f"Key {caller.id} may not use {call.model[:64]!r}.", code="model_not_allowed", param="model")
+        raise Forbidden(
+            f"Key {caller.id} may not use {call.model[:64]!r}: GET /v1/models lists what it may.",
+            code="model_not_allowed",
+            param="model",
+        )
 
 
 def _most(asked: Asked, decision: Decision, world: World) -> int:

@@ -7,8 +7,10 @@ the client is told for how long. An SDK is told to try again where only limits s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Final
 
+from gateway.budgets.period import Span
 from gateway.errors import BadRequest, Failure, Forbidden, GatewayError, NotFound, OverBudget, RateLimited, Unavailable
 from gateway.money import usd
 from gateway.reliability.failures import to_client
@@ -52,8 +54,10 @@ def full(decision: Decision) -> list[str]:
     return [name for name, why in whys if why.code == "cooling" and why.args[0] == "full"]
 
 
-def nothing_can(decision: Decision, call: Call, snapshot: Snapshot) -> GatewayError:
-    """The error for a decision without tries."""
+def nothing_can(
+    decision: Decision, call: Call, snapshot: Snapshot, spans: Mapping[str, Span] | None = None
+) -> GatewayError:
+    """The error for a decision without tries. ``spans`` are the periods of the caller's budgets, by scope."""
     name = f"{call.model[:64]!r}"
     reasons = {v.why.code for v in decision.verdicts if v.why is not None}
     if not reasons:
@@ -62,12 +66,19 @@ def nothing_can(decision: Decision, call: Call, snapshot: Snapshot) -> GatewayEr
         names = [v.deployment for v in decision.verdicts if v.why is not None and v.why.code == "cooling"]
         return _left_alone([snapshot.cooling[n] for n in names], name, snapshot.at)
     if "over_budget" in reasons:
-        return _over_budget(decision, name)
+        return _over_budget(decision, name, spans or {})
     if "too_large" in reasons:
         said = f"The request is larger than the rate limits of every deployment of {name} allow in a minute."
         error: GatewayError = RateLimited(said, code="upstream_rate_limited")
         error.should_retry = False
         return error
+    if "price_unknown" in reasons:
+        said = (
+            f"What {name} costs is not known here, as it must be for a caller with a budget: the operator can say it."
+        )
+        unpriced = Unavailable(said, code="no_deployment")
+        unpriced.should_retry = False
+        return unpriced
     codes = reasons - {"not_allowed_to_key"}
     if not codes:
         return Forbidden(f"The key may use none of the deployments of {name}.", code="model_not_allowed", param="model")
@@ -76,15 +87,22 @@ def nothing_can(decision: Decision, call: Call, snapshot: Snapshot) -> GatewayEr
     return Unavailable(f"No deployment can serve {name} now.", code="no_deployment")
 
 
-def _over_budget(decision: Decision, name: str) -> GatewayError:
-    """Which budget, how much is left of it, and what the cheapest try might cost."""
+def _over_budget(decision: Decision, name: str, spans: Mapping[str, Span]) -> GatewayError:
+    """Which budget, how much is left of it, what the cheapest try might cost, and what can be done."""
     whys = [v.why for v in decision.verdicts if v.why is not None and v.why.code == "over_budget"]
     scope, most, left = min([why.args for why in whys], key=lambda args: args[1])
     kind, _, who = str(scope).partition(":")
+    less = " A smaller max_tokens costs less." if int(left) > 0 else ""
     return OverBudget(
         f"The budget of {kind} {who} has {usd(max(0, int(left)))} USD left, and this request for {name} might cost "
-        f"{usd(int(most))} USD. A smaller max_tokens costs less; else wait until it begins anew, or ask for more."
+        f"{usd(int(most))} USD.{less} {_anew(spans.get(str(scope)))}"
     )
+
+
+def _anew(span: Span | None) -> str:
+    if span is None or span.ends_at is None:
+        return "More has to be granted by whoever operates this gateway."
+    return f"It begins anew on {datetime.fromtimestamp(span.ends_at, UTC):%Y-%m-%d at %H:%M} UTC."
 
 
 def _too_much_asked(decision: Decision, name: str) -> BadRequest:

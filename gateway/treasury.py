@@ -20,6 +20,7 @@ from gateway.budgets.account import Account
 from gateway.budgets.book import LOOK_S, MOST_IN_A_TURN, Book
 from gateway.budgets.fleet import Ask, Turn
 from gateway.budgets.past import Past
+from gateway.budgets.period import Span
 from gateway.errors import GatewayError, Unavailable
 from gateway.state.ledger import Ledger
 from gateway.state.verbs import State
@@ -352,6 +353,10 @@ class Purse:
     def funds(self, now: float) -> Funds:
         """How the budgets stand."""
         return self._treasury.book.funds(self._accounts, now)
+
+    def spans(self) -> dict[str, Span]:
+        """The period of each budget, by scope."""
+        return {account.scope: account.span for account in self._accounts}
 
     def refused(self, micros: int) -> None:
         """A request was turned away that might have cost this much: what others lease ahead may hold it soon."""

@@ -15,16 +15,18 @@ import msgspec
 import pytest
 
 from gateway.budgets.account import Account
+from gateway.budgets.period import span_of
 from gateway.config.load import load_text
 from gateway.errors import Unavailable
 from gateway.keys.form import mint
 from gateway.policy.decide import decide
 from gateway.policy.explain import explain
+from gateway.refusal import nothing_can
 from gateway.telemetry.record import decode, encode
 from gateway.testing.faults import Cut, SlowFirstToken
 from gateway.testing.script import Pace, Script
 from gateway.testing.server import SimulatedProvider
-from gateway.types import Asked, Exchange, Snapshot, Usage
+from gateway.types import Asked, Exchange, Funds, Price, Snapshot, Usage
 from gateway.upstream.attempt import Trial
 from tests import make
 from tests.gateway import Running, against, serving
@@ -41,6 +43,9 @@ def budget(micros: int, folder: Path, more: str = "ledger: {}") -> str:
     """One key with so much, once and for all."""
     said = f"{{usd: {micros / 1e6}, per: total}}"
     return f"keys: [{{id: team, secret_hash: {HASH}, budget: {said}}}]\nbudgets: {{{more.format(folder / 'ledger')}}}\n"
+
+
+MORE = "More has to be granted by whoever operates this gateway."
 
 
 def account(gateway: Running) -> Account:
@@ -73,12 +78,23 @@ async def test_a_budget_that_is_spent_refuses_and_says_so(path: str, stream: boo
         assert (refused.status_code, refused.headers["x-should-retry"]) == (429, "false")
         error = refused.json()["error"]
         assert error["type"] == ("insufficient_quota" if path == "/v1/chat/completions" else "rate_limit_error")
-        assert "The budget of key team has 0.000010 USD left" in error["message"]
+        assert error["message"].startswith("The budget of key team has 0.000010 USD left, and this request for 'auto' ")
+        assert error["message"].endswith("A smaller max_tokens costs less. " + MORE)
         (record,) = await nothing_held(gateway, 1)
         assert (record.outcome, record.error, record.attempts, record.cost) == ("budget", "insufficient_quota", (), 0)
         assert provider.requests == type(provider.requests)()
         assert "a: it might cost 0." in gateway.story()
         assert "and the budget of key:team has 0.000010 left" in gateway.story()
+
+
+def test_who_is_refused_learns_when_the_budget_begins_anew_and_is_not_told_to_ask_for_less_of_nothing() -> None:
+    world = make.world(make.deployment("a", price=Price(1_000_000, 2_000_000)))
+    funds = Funds("team:a", 1000, 0)
+    snapshot, asked = Snapshot(0.0, funds=funds), make.asked()
+    spans = {"team:a": span_of("day", 1_795_867_200.0)}
+    said = nothing_can(decide(asked, world, snapshot), asked.call, snapshot, spans).message
+    assert said.startswith("The budget of team a has 0.000000 USD left, and this request for 'auto' might cost 0.")
+    assert said.endswith(" USD. It begins anew on 2026-11-29 at 00:00 UTC.")
 
 
 async def test_a_budget_is_spent_to_its_end_and_not_beyond(tmp_path: Path) -> None:
@@ -104,6 +120,7 @@ async def test_what_has_no_price_is_refused_or_costs_nothing_even_of_a_budget_th
         async with asyncio.timeout(5):
             answer = await gateway.chat(ASK, **KEY)
         assert answer.status_code == status
+        assert (answer.headers.get("x-should-retry") == "false") is (status == 503)
         assert gateway.app.treasury.book.holds == {}
         assert ("z: its price is not known, and the caller has a budget" in gateway.story()) is (status == 503)
 
@@ -286,7 +303,7 @@ async def test_where_the_policy_wants_it_an_answer_is_made_shorter_and_the_clien
         (record,) = await nothing_held(gateway, 1)
         assert record.warnings == (warning,)
         refused = await gateway.http.post(f"{gateway.url}{path}", json={**asked, "messages": LONG}, headers=KEY)
-        assert refused.status_code == 429
+        assert (refused.status_code, refused.headers.get("x-gateway-warning")) == (429, None)
 
 
 async def test_what_a_client_calls_itself_ends_no_header(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gateway.errors import Unauthorized
+from gateway.errors import NOT_VALID, Unauthorized
 from gateway.identity.claims import caller_of, issuer_of, judge
 from gateway.identity.keyring import Key, Keyring
 from gateway.identity.token import Token, Wrong, taken_apart
@@ -63,7 +63,7 @@ class Tokens:
         try:
             return await self._verified(token, digest, now)
         except Wrong as wrong:
-            raise Unauthorized("The API key is not valid for this gateway.", reason=f"token_{wrong.reason}") from None
+            raise Unauthorized(NOT_VALID, reason=f"token_{wrong.reason}") from None
 
     async def _verified(self, text: str, digest: bytes, now: float) -> Caller:
         token = taken_apart(text)

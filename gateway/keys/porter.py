@@ -10,7 +10,7 @@ from collections.abc import Callable
 from hmac import compare_digest
 from typing import Final
 
-from gateway.errors import Forbidden, Unauthorized
+from gateway.errors import NOT_VALID, Forbidden, Unauthorized
 from gateway.keys.bunch import Bunch
 from gateway.keys.credential import Visitor, within
 from gateway.keys.form import LONGEST, Pepper, id_of
@@ -68,10 +68,12 @@ class Porter:
             self._pepper, self._secret = Pepper.of(world.pepper), world.pepper
         opens = self._opens(key, self._pepper.digest(credential[:LONGEST]))
         if not opens or not key.enabled:
-            raise Unauthorized("The API key is not valid for this gateway.")
+            raise Unauthorized(NOT_VALID)
         caller = key.caller
         if caller.expires_at is not None and self._wall() >= caller.expires_at:
-            raise Unauthorized(f"Key {caller.id} has expired.", code="key_expired")
+            raise Unauthorized(
+                f"Key {caller.id} has expired: ask whoever gave it to you for another.", code="key_expired"
+            )
         if caller.networks is not None:
             check_address(caller, visitor, world)
         return caller

@@ -303,7 +303,8 @@ class Limiter:
         scope, limit = gate.scope, f"{_limit(gate, unit)} {WORDS[unit]}"
         self.refused[scope, unit] = self.refused.get((scope, unit), 0) + 1
         if wait == NEVER:
-            said = f"The request has about {need.input_tokens} tokens; the {scope}'s limit is {limit}."
+            tokens = f"about {need.input_tokens} tokens"
+            said = f"The request has {tokens}, and the {scope}'s limit is {limit}: send less at once."
             error = RateLimited(said, param="messages")
             error.should_retry = False
             return error

@@ -332,7 +332,7 @@ class Redis(View):
 
 
 def _unavailable(error: Exception) -> Unavailable:
-    said = str(error) or "no answer in time"
+    said = str(error).rstrip(".") or "no answer in time"
     return Unavailable(
         f"The shared state did not answer: {said}. Try again when Redis is back.", code="state_unavailable"
     )

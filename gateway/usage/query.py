@@ -69,7 +69,7 @@ def _gathered(given: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     params: dict[str, list[str]] = {}
     for name, value in given:
         if name not in PARAMETERS:
-            raise _wrong(name[:64], f"{name[:64]!r} is no parameter here{_hint(name, PARAMETERS)}.")
+            raise _wrong(name[:64], f"{name[:64]!r} is no parameter here{_hint(name, PARAMETERS)}")
         params.setdefault(name, []).append(value)
     for name in ("from", "to", "format", "limit", "offset"):
         if len(params.get(name, ())) > 1:
@@ -81,7 +81,7 @@ def _by(given: list[str]) -> tuple[str, ...]:
     names = [name.strip() for one in given for name in one.split(",") if name.strip()]
     for name in names:
         if name not in BY:
-            raise _wrong("by", f"Usage is not told apart by {name[:64]!r}{_hint(name, BY)}.")
+            raise _wrong("by", f"Usage is not told apart by {name[:64]!r}{_hint(name, BY)}")
     return tuple(dict.fromkeys(names))
 
 
@@ -111,7 +111,7 @@ def _number(params: Mapping[str, list[str]], name: str, default: int, least: int
 
 def _hint(name: str, names: Iterable[str]) -> str:
     close = get_close_matches(name, names, 1)
-    return f": did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"
+    return f": did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}."
 
 
 def _wrong(param: str, message: str) -> BadRequest:

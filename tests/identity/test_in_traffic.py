@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from gateway.errors import NOT_VALID
 from gateway.keys.form import mint
 from gateway.testing.server import SimulatedProvider
 from tests.credentials.cloud import Cloud, cloud
@@ -96,7 +97,7 @@ async def test_every_wrong_token_has_the_answer_of_a_wrong_key() -> None:
         assert {(answer.status_code, answer.text, answer.headers["www-authenticate"]) for answer in answers} == {
             (
                 401,
-                '{"error":{"message":"The API key is not valid for this gateway.","type":"authentication_error",'
+                f'{{"error":{{"message":"{NOT_VALID}","type":"authentication_error",'
                 '"param":null,"code":"invalid_api_key"}}',
                 "Bearer",
             )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import Forbidden, Unauthorized, Unavailable
+from gateway.errors import NOT_VALID, Forbidden, Unauthorized, Unavailable
 from gateway.identity import tokens
 from gateway.identity.keyring import REFRESH_S, Key, Keyring, Unreached
 from gateway.identity.signatures import verify
@@ -18,8 +18,6 @@ from gateway.identity.tokens import Tokens
 from gateway.types import Issuer
 from tests.identity.issuing import NOW, by_hand, issuer, signer
 from tests.identity.test_keyring import There
-
-WORDS = "The API key is not valid for this gateway."
 
 
 class Desk:
@@ -40,7 +38,7 @@ class Desk:
         try:
             return (await self.tokens.caller_of(text, now)).team or ""
         except Unauthorized as error:
-            same = (error.message, error.code, error.status) == (WORDS, "invalid_api_key", 401)
+            same = (error.message, error.code, error.status) == (NOT_VALID, "invalid_api_key", 401)
             return error.reason if same else f"other words: {error.message}"
         except (Forbidden, Unavailable) as error:
             return f"{error.status} {error.code}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import Forbidden, GatewayError, Unauthorized
+from gateway.errors import NOT_VALID, Forbidden, GatewayError, Unauthorized
 from gateway.keys import porter as porter_module
 from gateway.keys.bunch import Bunch
 from gateway.keys.document import Document
@@ -59,7 +59,7 @@ async def test_whatever_is_wrong_with_a_key_the_words_are_the_same() -> None:
         with pytest.raises(Unauthorized) as refused:
             await porter_at().identify(Guest(wrong), world)
         said.add((str(refused.value), refused.value.code))
-    assert said == {("The API key is not valid for this gateway.", "invalid_api_key")}
+    assert said == {(NOT_VALID, "invalid_api_key")}
 
 
 async def test_whatever_is_sent_is_hashed_once_and_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +100,11 @@ def test_another_pepper_makes_all_keys_invalid_and_the_same_one_read_again_none(
 def test_only_who_has_a_key_learns_that_it_has_expired() -> None:
     expired = Key(Caller("team", expires_at=NOW), (HASH,))
     error = refusal_of(expired, Guest(KEY))
-    assert (error.status, error.code, str(error)) == (401, "key_expired", "Key team has expired.")
+    assert (error.status, error.code, str(error)) == (
+        401,
+        "key_expired",
+        "Key team has expired: ask whoever gave it to you for another.",
+    )
     assert refusal_of(expired, Guest(OLD)).code == "invalid_api_key"
     assert porter_at(NOW - 1).known(Guest(KEY), world_with(expired)) == expired.caller
 

@@ -112,7 +112,10 @@ def test_what_is_larger_than_the_limit_is_refused_for_good_and_a_guess_is_not() 
     door = Door(caller(key=Limits(tpm=100)))
     error = door.refused(120, 101)
     assert (error.should_retry, error.retry_after_s, error.param) == (False, None, "messages")
-    assert error.message == "The request has about 101 tokens; the key's limit is 100 tokens a minute."
+    assert (
+        error.message
+        == "The request has about 101 tokens, and the key's limit is 100 tokens a minute: send less at once."
+    )
     door.enter(5000, 50)
     assert door.standing()[0].remaining == 0
 
