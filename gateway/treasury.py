@@ -288,7 +288,7 @@ class Treasury:
         self._flush()
         turn = self.book.render(self._clock(), self._wall())
         self._rendered = True
-        if not turn.asks and not self._is_due():
+        if not turn.asks and not turn.looks and not self._is_due():
             return True
         try:
             answer = await self._state.accounts(turn)

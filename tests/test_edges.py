@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import warnings
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -124,8 +125,7 @@ async def test_a_ledger_wants_a_restart_only_where_one_would_open_it(tmp_path: P
     nowhere = "state: redis://127.0.0.1:1/0\n"
     named = f"budgets: {{ledger: {tmp_path / 'ledger'}}}\n"
     for more, kept, restart in ((named, False, ["budgets.ledger"]), (nowhere, False, []), (nowhere + named, True, [])):
-        after = load_text(bare + more + with_budget, {})
-        async with serving(load_text(bare + more, {}), lambda after=after: after) as gateway:
+        async with serving(load_text(bare + more, {}), partial(load_text, bare + more + with_budget, {})) as gateway:
             assert gateway.app.treasury.kept is kept
             state = (await gateway.http.post(f"{gateway.admin}/admin/config/reload")).json()
             assert state["needs_restart"] == restart

@@ -17,7 +17,7 @@ from msgspec import Struct
 from gateway.budgets.period import Span
 from gateway.types import Period
 
-__all__ = ["Account", "Row"]
+__all__ = ["Account", "Row", "Told"]
 
 #: How much is leased ahead, in seconds of reservations as of lately, and in the largest of them lately.
 AHEAD_S: Final = 1.0
@@ -55,12 +55,22 @@ class Row(Struct, frozen=True):
         return Row(*map(int, data.split()))
 
 
+class Told(Struct, frozen=True):
+    """The answer for one account: the allowance, what others have committed and settled, and their rows as stored."""
+
+    allowance: int
+    others: int
+    others_settled: int
+    rows: tuple[tuple[bytes, bytes], ...] = ()
+
+
 class Account(Struct, eq=False):
     """``held`` is reserved now; ``others`` is what other replicas had committed when the fleet was last heard.
 
     ``heard_at`` is when that was, in monotonic seconds; ``others_settled`` what of it was settled. ``needed`` is the
     least that somebody waits for, so that what no budget holds keeps nobody from what it does hold; ``wanted`` is what
-    all wait for. ``exhausted``: somebody was refused.
+    all wait for. ``exhausted``: somebody was refused. ``told`` is what this replica had committed and settled when it
+    last told its row, at ``told_at``.
     """
 
     name: str
@@ -75,6 +85,8 @@ class Account(Struct, eq=False):
     others: int = 0
     others_settled: int = 0
     heard_at: float = -inf
+    told: tuple[int, int] = (0, 0)
+    told_at: float = -inf
     used_at: float = -inf
     needed: int = 0
     wanted: int = 0
@@ -158,6 +170,13 @@ class Account(Struct, eq=False):
         self.changed = False
         return max(need, self.settled + self.lost), want
 
-    def heard(self, allowance: int, others: int, others_settled: int, now: float) -> None:
-        """What the fleet answered: this replica's allowance, and what the others have committed and settled."""
-        self.allowance, self.others, self.others_settled, self.heard_at = allowance, others, others_settled, now
+    def heard(self, row: Row, told: Told, now: float) -> None:
+        """The fleet's answer to this replica's row."""
+        self.allowance, self.others, self.others_settled = told.allowance, told.others, told.others_settled
+        self.told = (max(told.allowance, row.settled + row.lost), row.settled)
+        self.rows, self.heard_at, self.told_at = told.rows, now, now
+
+    def seen(self, committed: int, settled: int, now: float) -> None:
+        """What all replicas had committed and settled at a look, this one as it last told."""
+        self.others, self.others_settled = max(0, committed - self.told[0]), max(0, settled - self.told[1])
+        self.heard_at = now

@@ -20,12 +20,12 @@ from gateway.types import Funds, Scope
 
 __all__ = ["LOOK_S", "MOST_IN_A_TURN", "Book", "Hold"]
 
-#: How often what is in use is looked at though there is nothing to tell, in seconds: decisions go by what is known.
-LOOK_S: Final = 0.9
-#: What is not in use is looked at less and less often: after so large a part of the time since its last use.
-EASE: Final = 0.25
-#: For how long after its last use, in seconds.
+#: How old the sums may be before they are looked at, in seconds: decisions go by what is known.
+LOOK_S: Final = 0.45
+#: For how long after its last use an account is looked at, in seconds.
 WATCHED_S: Final = 600.0
+#: How often the row of one that is looked at is told though it is the same, in seconds.
+RETELL_S: Final = 30.0
 #: Accounts from which on new users share one.
 MOST: Final = 100_000
 #: What the scopes of users begin with.
@@ -68,6 +68,7 @@ class Book:
         self._turned_at = 0.0
         self._dropped_at = 0.0
         self._looked_at = -inf
+        self._looks: list[str] = []
         self._all = False
 
     def __repr__(self) -> str:
@@ -157,8 +158,9 @@ class Book:
         passed, self._turned_at = now - self._turned_at, now
         self._n += 1
         self._drop(now, wall)
-        asks = [self._ask(a, passed if a.heard_at < 0 else now - a.heard_at, wall) for a in self._due(now)]
-        return Turn(self.replica, tuple(asks))
+        asks = [self._ask(a, passed if a.told_at < 0 else now - a.told_at, wall) for a in self._due(now)]
+        looks, self._looks = tuple(self._looks), []
+        return Turn(self.replica, tuple(asks), looks)
 
     def feed(self, turn: Turn, answer: Answer, now: float) -> None:
         """Take the answer to a turn."""
@@ -172,9 +174,12 @@ class Book:
         for ask, told in zip(turn.asks, answer.told, strict=True):
             account = self._accounts.get(ask.account)
             if account is not None:
-                account.heard(told.allowance, told.others, told.others_settled, now)
-                account.rows = told.rows
+                account.heard(ask.row, told, now)
                 self._restoring.discard(ask.account)
+        for name, sums in zip(turn.looks, answer.sums, strict=True):
+            account = self._accounts.get(name)
+            if account is not None and sums is not None:
+                account.seen(*sums, now)
         self._short = set(answer.short)
         for name in self._short & self._accounts.keys():
             self._wake(self._accounts[name])
@@ -218,13 +223,14 @@ class Book:
         return due[:MOST_IN_A_TURN]
 
     def _look(self, now: float) -> list[Account]:
-        """All that has something to tell or to hear; who has not been used for long is looked at no more."""
-        self._looked_at, due = now, []
+        """All that has something to tell, and what to look at; who has not been used for long is looked at no more."""
+        self._looked_at, self._looks, due = now, [], []
         for account in list(self._awake.values()):
-            unused = now - account.used_at
-            if account.changed or now - account.heard_at >= max(LOOK_S, EASE * unused):
+            if account.changed or now - account.told_at >= RETELL_S:
                 due.append(account)
-            if not account.changed and unused >= _watched_s(account):
+            elif now - account.heard_at >= LOOK_S:
+                self._looks.append(account.name)
+            if not account.changed and now - account.used_at >= _watched_s(account):
                 del self._awake[account.name]
         return due
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gateway.budgets.account import Row
+from gateway.budgets.account import Row, Told
 
 __all__ = ["Answer", "Ask", "Fleet", "Told", "Turn"]
 
@@ -36,32 +36,26 @@ class Ask(Struct, frozen=True):
 
 
 class Turn(Struct, frozen=True):
-    """All that one replica says at once."""
+    """All that one replica says at once; and accounts of which it only wants to know the sums."""
 
     replica: str
     asks: tuple[Ask, ...]
-
-
-class Told(Struct, frozen=True):
-    """The answer for one account: the allowance, what others have committed and settled, and their rows as stored."""
-
-    allowance: int
-    others: int
-    others_settled: int
-    rows: tuple[tuple[bytes, bytes], ...] = ()
+    looks: tuple[str, ...] = ()
 
 
 class Answer(Struct, frozen=True):
     """The answers in order. ``barred``: the store is new in charge and grants nothing yet.
 
     ``epoch`` changes when the store has lost all it knew, or is another one. ``short`` names accounts of which somebody
-    was refused.
+    was refused. ``sums`` are what all replicas have committed and settled in the accounts that were looked at, in their
+    order; None for one that is not known.
     """
 
     told: tuple[Told, ...]
     barred: bool = False
     epoch: str = ""
     short: tuple[str, ...] = ()
+    sums: tuple[tuple[int, int] | None, ...] = ()
 
 
 class Fleet:
@@ -77,11 +71,15 @@ class Fleet:
         """Take a turn. Nothing is granted while ``barred``; rows are taken all the same."""
         short: list[str] = []
         told = [self._told(turn.replica, ask, replicas, barred, short) for ask in turn.asks]
-        return Answer(tuple(told), barred, short=tuple(short))
+        return Answer(tuple(told), barred, short=tuple(short), sums=tuple(map(self._sums, turn.looks)))
 
     def rows(self, account: str) -> dict[str, Row]:
         """The rows of an account, by replica."""
         return dict(self._accounts.get(account, {}))
+
+    def _sums(self, account: str) -> tuple[int, int] | None:
+        rows = self._accounts.get(account, {}).values()
+        return (sum(row.committed for row in rows), sum(row.settled for row in rows)) if rows else None
 
     def _told(self, replica: str, ask: Ask, replicas: int, barred: bool, short: list[str]) -> Told:
         rows = self._accounts.setdefault(ask.account, {})

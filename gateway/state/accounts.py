@@ -11,15 +11,17 @@ from typing import Any, Final, cast
 
 from redis.asyncio import Redis as Client
 
-from gateway.budgets.account import Row
-from gateway.budgets.fleet import Answer, Ask, Told, Turn
+from gateway.budgets.account import Row, Told
+from gateway.budgets.fleet import Answer, Ask, Turn
 from gateway.state.meeting import PRESENT_MS
-from gateway.state.scripts import ACCOUNTS
+from gateway.state.scripts import ACCOUNTS, LOOK
 
 __all__ = ["BARRED_MS", "read_rows", "take_turn"]
 
 #: How long a server that is new in charge grants nothing, in milliseconds: longer than replicas take to find it.
 BARRED_MS: Final = 2_000
+#: Where the sums of all rows stand among them.
+SUMS: Final = b"="
 
 
 async def take_turn(client: Client, prefix: str, turn: Turn, epoch: str, *, barred_ms: int = BARRED_MS) -> Answer:
@@ -38,12 +40,17 @@ async def take_turn(client: Client, prefix: str, turn: Turn, epoch: str, *, barr
     args: list[str | bytes | int] = [turn.replica, epoch, barred_ms, PRESENT_MS]
     for ask in turn.asks:
         args += _arguments(ask)
-    barred, epoch_told, short, *told = cast(Any, await client.eval(ACCOUNTS, len(keys), *keys, *cast(Any, args)))
+    pipeline = client.pipeline(transaction=False)
+    pipeline.eval(ACCOUNTS, len(keys), *keys, *cast(Any, args))
+    if turn.looks:
+        pipeline.eval(LOOK, len(turn.looks), *[own + name for name in turn.looks])
+    (barred, epoch_told, short, *told), *sums = cast(Any, await pipeline.execute())
     return Answer(
         tuple([_told(one) for one in told]),
         bool(barred),
         epoch_told.decode(),
         tuple([name.decode().removeprefix(own) for name in short]),
+        tuple([_sums(one) for one in sums[0]]) if sums else (),
     )
 
 
@@ -54,9 +61,16 @@ async def read_rows(client: Client, prefix: str, accounts: Sequence[str]) -> Map
         pipeline.hgetall(f"{prefix}:account:{account}")
     replies = await pipeline.execute()
     return {
-        account: {replica.decode(): Row.parse(row) for replica, row in rows.items()}
+        account: {replica.decode(): Row.parse(row) for replica, row in rows.items() if replica != SUMS}
         for account, rows in zip(accounts, replies, strict=True)
     }
+
+
+def _sums(told: bytes | None) -> tuple[int, int] | None:
+    if told is None:
+        return None
+    committed, settled = told.split()
+    return int(committed), int(settled)
 
 
 def _arguments(ask: Ask) -> Iterator[str | bytes | int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ACCOUNTS", "CHANGE", "COOL", "DELIVER", "DRAW", "HOLD", "LEASE", "MEET", "TAKE", "TELL"]
+__all__ = ["ACCOUNTS", "CHANGE", "COOL", "DELIVER", "DRAW", "HOLD", "LEASE", "LOOK", "MEET", "TAKE", "TELL"]
 
 #: Takes one batch of one replica, once: a batch that was sent again after a timeout changes nothing.
 #: KEYS  number of the replica's last batch, log, ids of the log, count of all records.
@@ -148,6 +148,7 @@ return told
 #: A row is kept as "n allowance settled lost". A server that is new in charge (a failover, a restart) may not know what
 #: the one before it had granted last: it grants nothing until all replicas have had the time to tell it. The epoch it
 #: answers with is another one, as it is when all was lost: so they tell it what they know of others, too.
+#: Beside the rows ``=`` is "committed settled" of all of them, which is all that LOOK reads.
 #: KEYS  about the store itself, the sorted set of replicas, the accounts that are short, then the accounts.
 #: ARGV  the replica, a new epoch, milliseconds to bar, milliseconds in which a replica counts as there; then for each
 #: account: limit, seconds it is kept, n, allowance, settled, lost, need, want, how many rows of others, (replica, row).
@@ -188,7 +189,7 @@ for k = 4, #KEYS do
   for i = 1, #all, 2 do
     if all[i] == me then
       mine = all[i + 1]
-    else
+    elseif all[i] ~= '=' then
       local _, ra, rs, rl = read(all[i + 1])
       committed, done = committed + math.max(ra, rs + rl), done + rs
       table.insert(others, all[i])
@@ -205,6 +206,8 @@ for k = 4, #KEYS do
       allowance = math.max(allowance, need, math.min(want, own + math.floor(free / (2 * replicas))))
     end
     redis.call('HSET', key, me, string.format('%.0f %.0f %.0f %.0f', n, allowance, settled, lost))
+    local sums = {committed + math.max(allowance, settled + lost), done + settled}
+    redis.call('HSET', key, '=', string.format('%.0f %.0f', sums[1], sums[2]))
     redis.call('EXPIRE', key, keep)
     if not barred and allowance < need then redis.call('HSET', KEYS[3], key, string.format('%.0f', now)) end
   end
@@ -343,4 +346,12 @@ for k = 2, #KEYS do
   table.insert(told, now - short < tonumber(ARGV[3]) and 1 or 0)
 end
 return told
+"""
+
+#: Answers with the sums of accounts, as ACCOUNTS has left them; nothing for one that is not known.
+#: KEYS  the accounts.
+LOOK: Final = """
+local sums = {}
+for k = 1, #KEYS do sums[k] = redis.call('HGET', KEYS[k], '=') end
+return sums
 """

@@ -51,7 +51,7 @@ class Store:
         self.told.add(turn.replica)
         self._kept = [(at, rows) for at, rows in self._kept if now - at <= 1.0] + [(now, self.rows())]
         short = tuple([name for name, at in self._short.items() if now - at <= 3.0])
-        return Answer(answer.told, answer.barred, str(self.epoch), short)
+        return Answer(answer.told, answer.barred, str(self.epoch), short, answer.sums)
 
     def barred(self, now: float) -> bool:
         """Whether nothing is granted."""

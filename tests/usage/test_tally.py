@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from hypothesis import given
@@ -125,6 +126,7 @@ def test_a_ledger_with_lines_that_nobody_can_read_is_read_all_the_same(tmp_path:
     path, tally, keys, money = tmp_path / "ledger", Tally(), Keybook(), Chapter("reader", lambda: 0.0)
     dims = ["", "", "team-a", "", "gpt", "agents", ""]
     lines: list[object] = [["usage", [DAY, dims, [1]]], ["keys", ["a", "{}"]], ["money", ["replica", "r", ""]]]
+    odd: Any
     for odd in ([], [DAY], [DAY, [*dims, "new"], [2]], [DAY, dims, {}], "odd", 7, None, {"a": 1}, [[], {}], [["x"]]):
         lines += [[chapter, odd] for chapter in ("usage", "keys", "money", "later")]
     lines += [[[], 1], [{}, 2], {"usage": 1}, ["usage"], 7]

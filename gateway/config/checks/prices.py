@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gateway.config.draft import Draft
 from gateway.config.finding import Finding
+from gateway.config.schema import CallerEntry, ScopeEntry, TeamEntry
 
 __all__ = ["prices", "references", "unpriced"]
 
@@ -51,6 +52,7 @@ def references(draft: Draft) -> Iterator[Finding]:
 
 def _has_budgets(draft: Draft) -> bool:
     config = draft.config
-    callers = [*config.teams.values(), *config.keys, *config.identity]
-    scopes = [*config.organisations.values(), *callers, *[one.each_user for one in callers if one.each_user]]
+    callers: list[CallerEntry | TeamEntry] = [*config.teams.values(), *config.keys, *config.identity]
+    scopes: list[ScopeEntry] = [*config.organisations.values(), *callers]
+    scopes += [one.each_user for one in callers if one.each_user is not None]
     return any(scope.budget is not None for scope in scopes)
