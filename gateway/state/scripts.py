@@ -184,7 +184,7 @@ for k = 4, #KEYS do
     end
     a = a + 2
   end
-  local others, theirs, committed, done, mine = {}, 0, 0, 0, nil
+  local others, committed, done, mine = {}, 0, 0, nil
   local all = redis.call('HGETALL', key)
   for i = 1, #all, 2 do
     if all[i] == me then
@@ -196,9 +196,9 @@ for k = 4, #KEYS do
       table.insert(others, all[i + 1])
     end
   end
-  local last, kept = read(mine)
+  local last, kept, kept_settled, kept_lost = read(mine)
   if last > n then
-    allowance = kept
+    allowance, settled, lost = kept, kept_settled, kept_lost
   else
     local own = math.max(allowance, settled + lost)
     local free = barred and 0 or limit - committed - own
@@ -206,11 +206,11 @@ for k = 4, #KEYS do
       allowance = math.max(allowance, need, math.min(want, own + math.floor(free / (2 * replicas))))
     end
     redis.call('HSET', key, me, string.format('%.0f %.0f %.0f %.0f', n, allowance, settled, lost))
-    local sums = {committed + math.max(allowance, settled + lost), done + settled}
-    redis.call('HSET', key, '=', string.format('%.0f %.0f', sums[1], sums[2]))
     redis.call('EXPIRE', key, keep)
     if not barred and allowance < need then redis.call('HSET', KEYS[3], key, string.format('%.0f', now)) end
   end
+  local sum = string.format('%.0f %.0f', committed + math.max(allowance, settled + lost), done + settled)
+  redis.call('HSET', key, '=', sum)
   local function text(number) return string.format('%.0f', number) end
   table.insert(answer, {text(allowance), text(committed), text(done), others})
 end

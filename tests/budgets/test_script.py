@@ -20,6 +20,7 @@ from tests.redis_server import RedisServer
 
 MICROS = st.integers(0, 1_000) | st.sampled_from([0, 2**31, 2**32 + 1, 2**51])
 NAMES = st.sampled_from(["r1", "r2", "r3"])
+ACCOUNTS = st.sampled_from(["team:a/2026-11", "user:team/a/jörg b/2026-11"])
 ROWS = st.builds(Row, st.integers(0, 9) | st.just(2**52), MICROS, MICROS, MICROS)
 
 
@@ -29,15 +30,14 @@ def asks(draw: st.DrawFn) -> Ask:
     row = draw(ROWS)
     need = max(row.settled + row.lost, draw(MICROS))
     known = draw(st.lists(st.tuples(NAMES.map(str.encode), ROWS.map(Row.render)), max_size=2))
-    account = draw(st.sampled_from(["team:a/2026-11", "user:team/a/jörg b/2026-11"]))
-    return Ask(account, draw(MICROS), 60, row, need, max(need, draw(MICROS)), tuple(known))
+    return Ask(draw(ACCOUNTS), draw(MICROS), 60, row, need, max(need, draw(MICROS)), tuple(known))
 
 
 @st.composite
 def turns(draw: st.DrawFn) -> Turn:
     """A turn asks once for each account at most."""
     said = draw(st.lists(asks(), max_size=2, unique_by=lambda ask: ask.account))
-    return Turn(draw(NAMES), tuple(said))
+    return Turn(draw(NAMES), tuple(said), tuple(draw(st.lists(ACCOUNTS, max_size=2))))
 
 
 @pytest.fixture(scope="module")
