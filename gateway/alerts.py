@@ -30,12 +30,19 @@ TIMEOUT_S: Final = 5.0
 TRIES: Final = 9
 #: What has to be spent of a budget before a refusal counts as all of it: one request that wants too much is no alarm.
 NEARLY: Final = 0.8
+#: Posts under way at a time: very many budgets may be spent in the same moment.
+AT_ONCE: Final = 4
+#: Alerts that are known to be told. Of those before the state knows it.
+MOST: Final = 10_000
 
 Say = Callable[..., None]
 
 
 class Alerts:
-    """Looks at accounts every second, and posts what there is to tell. ``failed`` counts what no try could deliver."""
+    """Looks at accounts every second, and posts what there is to tell. ``failed`` counts what no try could deliver.
+
+    ``accounts`` are those in use: of very many end users most are not.
+    """
 
     def __init__(
         self, state: State, money: Money, accounts: Mapping[str, Account], *, wall: Callable[[], float], say: Say
@@ -48,6 +55,9 @@ class Alerts:
         self._say = say
         self._told: set[str] = set()
         self._posts: set[asyncio.Task[None]] = set()
+        self._gate = asyncio.Semaphore(AT_ONCE)
+        self._making = asyncio.Lock()
+        self._client: httpx2.AsyncClient | None = None
 
     def __repr__(self) -> str:
         return f"{len(self._told)} alerts told, {len(self._posts)} under way, {self.failed} not delivered"
@@ -64,8 +74,8 @@ class Alerts:
             for share in due(account):
                 # A budget that was changed is another one.
                 name = f"{account.name}@{share:g}/{account.limit}"
-                if name not in self._told:
-                    await self._tell_first(account, share, name)
+                if name not in self._told and not await self._tell_first(account, share, name):
+                    return  # the next look asks again
 
     async def stop(self) -> None:
         """Wait for what is under way, as long as one try takes."""
@@ -73,15 +83,24 @@ class Alerts:
             await asyncio.wait(self._posts, timeout=TIMEOUT_S)
         for post in self._posts:
             post.cancel()
+        if (client := self._client) is not None:
+            self._client = None
+            await client.aclose()
 
-    async def _tell_first(self, account: Account, share: float, name: str) -> None:
+    async def _tell_first(self, account: Account, share: float, name: str) -> bool:
+        """Tell it, unless another replica has; False where that cannot be found out now."""
         try:
             first = await self._state.first(f"alert:{name}", account.span.keep_s(self._wall()))
         except Unavailable:
-            return  # the next look asks again
+            return False
+        if len(self._told) >= MOST:
+            self._told.clear()
         self._told.add(name)
-        if not first:
-            return
+        if first:
+            self._tell(account, share)
+        return True
+
+    def _tell(self, account: Account, share: float) -> None:
         said = told(account, share, self._wall())
         self._say("budget.alert", level="warning", scope=account.scope, period=account.span.name, threshold=share)
         if self.money.webhook is not None:
@@ -111,8 +130,16 @@ class Alerts:
         if secret is not None:
             signed = hmac.new(secret.reveal().encode(), body, hashlib.sha256).hexdigest()
             headers["x-signalbox-signature"] = f"sha256={signed}"
-        async with httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as client:
+        async with self._gate:
+            client = await self._connected()
             (await client.post(webhook.reveal(), content=body, headers=headers)).raise_for_status()
+
+    async def _connected(self) -> httpx2.AsyncClient:
+        """The one client. All certificates of the machine are read for it, which takes tens of milliseconds."""
+        async with self._making:
+            if self._client is None:
+                self._client = await asyncio.to_thread(httpx2.AsyncClient, timeout=TIMEOUT_S, follow_redirects=False)
+            return self._client
 
 
 def due(account: Account) -> list[float]:

@@ -112,7 +112,7 @@ class App:
         self.limiter = Limiter(self._state, clock=clock)
         self._lag = LoopLag(self._lagged)
         self.treasury = self._open_treasury()
-        self.alerts = Alerts(self._state, world.money, self.treasury.book.accounts, wall=wall, say=log.say)
+        self.alerts = Alerts(self._state, world.money, self.treasury.book.awake, wall=wall, say=log.say)
         self._turns: list[asyncio.Task[None]] = []
 
         self.pipeline = Pipeline(

@@ -57,7 +57,6 @@ class Book:
         self.overshoot = 0
         self.again = 0
         self._accounts: dict[str, Account] = {}
-        #: Those that have been used lately or have something to tell: all that a turn looks at.
         self._awake: dict[str, Account] = {}
         self._by_scope: dict[str, Account] = {}
         self._holds: dict[str, Hold] = {}
@@ -80,6 +79,11 @@ class Book:
     def accounts(self) -> Mapping[str, Account]:
         """All of them, by name: always the same mapping."""
         return self._accounts
+
+    @property
+    def awake(self) -> Mapping[str, Account]:
+        """Those that were used lately or have something to tell, by name: always the same mapping."""
+        return self._awake
 
     @property
     def holds(self) -> Mapping[str, Hold]:

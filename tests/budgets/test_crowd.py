@@ -41,5 +41,6 @@ def test_a_turn_looks_only_at_what_was_used_lately_or_has_something_to_tell() ->
     assert [ask.account for ask in book.render(100.0, NOON).asks] == [account.name for account in accounts]
     assert [ask.account for ask in book.render(700.0, NOON).asks] == [accounts[0].name]
     assert book.render(701.0, NOON).asks == ()
+    assert (len(book.awake), len(book.accounts)) == (0, 2)
     book.settle("x", 5)
     assert [ask.row.settled for ask in book.render(702.0, NOON).asks] == [5, 5]

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx2
 import msgspec
+import pytest
 
 from gateway.alerts import Alerts
 from gateway.budgets.account import Account
 from gateway.budgets.period import span_of
+from gateway.errors import Unavailable
 from gateway.state.memory import Memory
 from gateway.state.over_redis import Redis
 from gateway.types import Money, Secret
@@ -49,8 +53,8 @@ async def hook(*statuses: int) -> AsyncIterator[Hook]:
 
 
 def account(settled: int, **more: Any) -> Account:
-    span = span_of("month", NOON)
-    return Account("team:a/2026-11", "team:a", 1_000_000, span, settled=settled, alert_at=(0.5, 0.8, 1.0), **more)
+    of = {"name": "team:a/2026-11", "scope": "team:a", "limit": 1_000_000, "span": span_of("month", NOON), **more}
+    return Account(settled=settled, alert_at=(0.5, 0.8, 1.0), **of)
 
 
 def alerts(
@@ -124,6 +128,38 @@ async def test_of_two_replicas_one_tells(redis_server: RedisServer) -> None:
         assert len(one.got) == 1
         for state in states:
             await state.aclose()
+
+
+async def test_many_alerts_at_once_hold_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Client(httpx2.AsyncClient):
+        def __init__(self, **options: Any) -> None:
+            made.append(threading.current_thread() is threading.main_thread())
+            super().__init__(**options)
+
+    monkeypatch.setattr(httpx2, "AsyncClient", Client)
+    async with hook(200) as one:
+        spent = [account(600_000, name=f"user:team/a/{n}/2026-11") for n in range(20)]
+        watch = alerts(Memory(), Money(webhook=Secret(one.url)), *spent)
+        await watch.look()
+        await watch.stop()
+        assert (len(one.got), made) == (20, [False])
+
+
+async def test_a_state_that_does_not_answer_is_asked_once_in_each_look() -> None:
+    class Gone(Memory):
+        asked = 0
+
+        async def first(self, name: str, keep_s: int) -> bool:
+            self.asked += 1
+            raise Unavailable("Redis is gone.")
+
+    state = Gone()
+    watch = alerts(state, Money(), *[account(900_000, name=f"team:{n}/2026-11") for n in range(3)])
+    for _ in range(2):
+        await watch.look()
+    assert state.asked == 2
 
 
 async def test_a_webhook_that_fails_is_told_again_and_its_address_is_in_no_log() -> None:
