@@ -52,6 +52,7 @@ class Chapter:
         self.replica = replica
         self.book: Book | None = None
         self.numbers: dict[str, int] = {}
+        self._named = 0
         self._wall = wall
 
     def read(self, value: Any) -> None:
@@ -59,30 +60,33 @@ class Chapter:
         with contextlib.suppress(ValueError, TypeError, KeyError, IndexError):
             self.past.read(value)
 
-    def begin(self) -> list[str]:
-        """The first line of this process."""
+    def begin(self) -> Iterator[Any]:
+        """All lines of this process, as it stands. Whoever is reckoned with no more has no number from here on."""
         self.past.end()
-        return ["replica", self.replica, boot()]
+        yield ["replica", self.replica, boot()]
+        if self.book is None:
+            return
+        accounts = self.book.accounts
+        self.numbers = {name: number for name, number in self.numbers.items() if name in accounts}
+        for account in accounts.values():
+            yield ["account", self.account(account)[0], account.name, self._until(account)]
+            yield ["row", self.replica, account.name, account.settled, account.lost, self._until(account)]
+        for hold in self.book.holds.values():
+            yield ["hold", hold.id, hold.micros, *(self.account(account)[0] for account in hold.accounts)]
 
     def account(self, account: Account) -> tuple[int, list[Any] | None]:
         """The number of an account, and the line that introduces it where it is new."""
         number = self.numbers.get(account.name)
         if number is not None:
             return number, None
-        number = self.numbers[account.name] = len(self.numbers)
+        number = self.numbers[account.name] = self._named
+        self._named += 1
         return number, ["account", number, account.name, self._until(account)]
 
     def whole(self) -> Iterator[Any]:
         """All lines that are still needed."""
         yield from self.past.whole(self._wall())
-        yield self.begin()
-        if self.book is None:
-            return
-        for account in self.book.accounts.values():
-            yield ["account", self.account(account)[0], account.name, self._until(account)]
-            yield ["row", self.replica, account.name, account.settled, account.lost, self._until(account)]
-        for hold in self.book.holds.values():
-            yield ["hold", hold.id, hold.micros, *(self.account(account)[0] for account in hold.accounts)]
+        yield from self.begin()
 
     def _until(self, account: Account) -> float:
         now = self._wall()
@@ -132,9 +136,11 @@ class Treasury:
         return self._ledger is not None
 
     def keep_in(self, ledger: Ledger) -> None:
-        """Write down what is reserved from now on."""
+        """Write down what is spent and reserved now, and all that will be."""
         self._ledger = ledger
-        ledger.write("money", self.chapter.begin())
+        for line in self.chapter.begin():
+            ledger.later("money", line)
+        ledger.flush()
 
     def __repr__(self) -> str:
         how = f"not heard of the fleet: {self.error}" if self.error else "barred" if self.barred else "in touch"

@@ -42,7 +42,7 @@ def read(path: Path) -> dict[str, Row]:
     """The rows that the next process reads, by replica."""
     chapter = Chapter("reader", lambda: WALL)
     ledger = Ledger(str(path), [chapter])
-    chapter.begin()
+    chapter.past.end()
     ledger.close()
     return {replica: rows[NAME] for replica, rows in chapter.past.rows(WALL).items() if NAME in rows}
 
@@ -251,6 +251,40 @@ def test_a_ledger_written_anew_with_reservations_open_says_the_same(tmp_path: Pa
     crash(money)
     assert sums(path) == [(0, 3), (135, 2 * 66)]
     assert read(path)[money.chapter.replica].settled == 135
+
+
+def test_an_account_that_comes_back_after_the_ledger_was_written_anew_without_it_is_introduced_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger"
+    money = with_money(path)
+    assert money._ledger is not None
+    assert money.hold("a.0", [account(money)], 10)
+    money.settle("a.0", 0)
+    # As after the end of its period; then the clock is put back.
+    money.book._accounts.clear()
+    money.book._by_scope.clear()
+    money._ledger.compact()
+    assert money.chapter.numbers == {}
+    account(money).allowance = 500
+    assert money.hold("a.1", [account(money)], 20)
+    crash(money)
+    assert sums(path) == [(0, 20)]
+
+
+def test_a_ledger_that_is_opened_late_has_what_was_spent_and_reserved_before(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    money = treasury(Store())
+    account(money).allowance = 500
+    for n in range(2):
+        assert money.hold(f"a.{n}", [account(money)], 10)
+    money.settle("a.0", 4)
+    money.keep_in(Ledger(str(path), [money.chapter]))
+    money.settle("a.1", 5)
+    assert money._ledger is not None
+    money._ledger.flush()
+    crash(money)
+    assert sums(path) == [(9, 0)]
 
 
 def test_who_has_no_room_to_write_it_anew_goes_on_with_the_old_one_and_does_it_later(tmp_path: Path) -> None:
