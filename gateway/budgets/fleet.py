@@ -47,8 +47,8 @@ class Answer(Struct, frozen=True):
     """The answers in order. ``barred``: the store is new in charge and grants nothing yet.
 
     ``epoch`` changes when the store has lost all it knew, or is another one. ``short`` names accounts of which somebody
-    was refused. ``sums`` are what all replicas have committed and settled in the accounts that were looked at, in their
-    order; None for one that is not known.
+    was refused while another has a lease. ``sums`` are what all replicas have committed and settled in the accounts that
+    were looked at, in their order; None for one that is not known.
     """
 
     told: tuple[Told, ...]
@@ -87,16 +87,17 @@ class Fleet:
             _restore(rows, replica, name.decode(), Row.parse(data))
         others = {name: row for name, row in rows.items() if name != replica}
         committed = sum(row.committed for row in others.values())
+        settled = sum(row.settled for row in others.values())
         row = ask.row
         if replica in rows and rows[replica].n > row.n:
             row = rows[replica]
         else:
             free = 0 if barred else ask.limit - committed - row.committed
             row = rows[replica] = Row(row.n, granted(ask, free, replicas), row.settled, row.lost)
-            if not barred and row.allowance < ask.need:
+            if not barred and row.allowance < ask.need and committed > settled:
                 short.append(ask.account)
         kept = tuple([(name.encode(), one.render()) for name, one in others.items()])
-        return Told(row.allowance, committed, sum(one.settled for one in others.values()), kept)
+        return Told(row.allowance, committed, settled, kept)
 
 
 def _restore(rows: dict[str, Row], replica: str, name: str, row: Row) -> None:

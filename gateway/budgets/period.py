@@ -11,8 +11,11 @@ from gateway.types import Period
 
 __all__ = ["Span", "span_of"]
 
-#: How long an account is kept after its period, in seconds: for whoever asks how the last one went.
+#: How long an account is kept after its period, in seconds: for whoever asks how the last one went. For end users there
+#: may be very many: those of hours and days are kept for less.
 KEPT_S: Final = 40 * 86_400
+KEPT_PERIODS: Final = 2
+KEPT_LEAST_S: Final = 2 * 86_400
 #: What never begins anew is kept for as long as anybody uses it: so long after its last use.
 TOTAL_KEPT_S: Final = 400 * 86_400
 
@@ -30,7 +33,10 @@ class Span(Struct, frozen=True):
 
     def keep_s(self, now: float) -> int:
         """For how many seconds from ``now`` on (Unix time) what is known of it is worth keeping."""
-        return TOTAL_KEPT_S if self.ends_at is None else max(1, int(self.ends_at - now)) + KEPT_S
+        if self.ends_at is None or self.begins_at is None:
+            return TOTAL_KEPT_S
+        kept = min(KEPT_S, max(KEPT_LEAST_S, KEPT_PERIODS * int(self.ends_at - self.begins_at)))
+        return max(1, int(self.ends_at - now)) + kept
 
 
 def span_of(per: Period, now: float) -> Span:

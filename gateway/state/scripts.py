@@ -149,6 +149,8 @@ return told
 #: the one before it had granted last: it grants nothing until all replicas have had the time to tell it. The epoch it
 #: answers with is another one, as it is when all was lost: so they tell it what they know of others, too.
 #: Beside the rows ``=`` is "committed settled" of all of them, which is all that LOOK reads.
+#: An account is short where another replica has something that it has not spent: who floods us with new end users, each
+#: refused, makes nobody look.
 #: KEYS  about the store itself, the sorted set of replicas, the accounts that are short, then the accounts.
 #: ARGV  the replica, a new epoch, milliseconds to bar, milliseconds in which a replica counts as there; then for each
 #: account: limit, seconds it is kept, n, allowance, settled, lost, need, want, how many rows of others, (replica, row).
@@ -207,7 +209,10 @@ for k = 4, #KEYS do
     end
     redis.call('HSET', key, me, string.format('%.0f %.0f %.0f %.0f', n, allowance, settled, lost))
     redis.call('EXPIRE', key, keep)
-    if not barred and allowance < need then redis.call('HSET', KEYS[3], key, string.format('%.0f', now)) end
+    if not barred and allowance < need and committed > done then
+      redis.call('HSET', KEYS[3], key, string.format('%.0f', now))
+      redis.call('EXPIRE', KEYS[3], 60)
+    end
   end
   local sum = string.format('%.0f %.0f', committed + math.max(allowance, settled + lost), done + settled)
   redis.call('HSET', key, '=', sum)
