@@ -7,27 +7,22 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from gateway import __version__, keys_command
-from gateway.api.body import judge, tags_of
+from gateway.api.body import tags_of
 from gateway.asking import TOKEN_HELP, Admin, address_of, csv_of_usage, table_of_usage, token_of
 from gateway.config.discover import Found, discover, simulated_world_parts
 from gateway.config.load import check, json_schema, load, wants_discovery
-from gateway.errors import ConfigError, GatewayError, NotFound
-from gateway.intent.classify import Classifier
-from gateway.keys.porter import ANYBODY
+from gateway.dry_run import dry_run
+from gateway.errors import ConfigError, GatewayError
 from gateway.launch import Inherited, launch
-from gateway.pipeline import admit, gather
-from gateway.policy.decide import decide
-from gateway.policy.explain import explain
-from gateway.story import Story
 from gateway.testing.wall import command as faults
-from gateway.types import Call, Snapshot, World
+from gateway.types import World
 from gateway.usage.query import BY
 from gateway.usage.sums import DIMENSIONS
 from gateway.workers import MOST, supervise
@@ -80,6 +75,13 @@ def _parser() -> argparse.ArgumentParser:
     dry.add_argument("--model", default="auto", help="what the client names; default: auto")
     dry.add_argument("--key", metavar="ID", help="the virtual key that asks")
     dry.add_argument("--tags", default="", metavar="NAME=VALUE,…", help="as in the header x-gateway-tags")
+    dry.add_argument("--user", metavar="NAME", help="the end user, as clients name them in `user`")
+    dry.add_argument(
+        "--budget-used",
+        type=_share,
+        metavar="SHARE",
+        help="how much of its budgets is spent, as 0.9 or 90%%; default: 0",
+    )
     keys_command.add_arguments(commands.add_parser("keys", help="make, change, rotate and revoke virtual keys"))
     usage = commands.add_parser("usage", parents=[config], help="say what was used, of a gateway that runs")
     usage.add_argument("--by", default="team,model", metavar="NAME,…", help=f"of {', '.join(BY)}; default: team,model")
@@ -114,6 +116,16 @@ def _count(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= MOST:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of workers from 1 to {MOST}")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share of a budget, as 0.9 or 90%")
+    return share
 
 
 def _quiet(world: World, public: str, admin: str) -> None:
@@ -172,11 +184,12 @@ def _explain(arguments: argparse.Namespace) -> int:
     try:
         world = load(arguments.config, os.environ, _found(arguments.config))
         body = _request(arguments)
-        story = _dry_run(world, body, key=arguments.key, tags=tags_of(arguments.tags) if arguments.tags else {})
+        tags = tags_of(arguments.tags) if arguments.tags else {}
+        lines = dry_run(world, body, key=arguments.key, tags=tags, user=arguments.user, used=arguments.budget_used)
     except (ConfigError, GatewayError, OSError) as error:
         print(error, file=sys.stderr)
         return FAILED
-    print("\n".join(explain(story.close(0.0))))
+    print("\n".join(lines))
     return OK
 
 
@@ -186,33 +199,6 @@ def _request(arguments: argparse.Namespace) -> bytes:
     if arguments.request is not None:
         return Path(arguments.request).read_bytes()
     return msgspec.json.encode({"model": arguments.model, "messages": [{"role": "user", "content": arguments.prompt}]})
-
-
-def _dry_run(world: World, body: bytes, *, key: str | None, tags: Mapping[str, str]) -> Story:
-    """Admit, gather and decide, as for a request that arrives now at a gateway where all is well."""
-    callers = {entry.caller.id: entry.caller for entry in world.keys.values()}
-    if key is not None and key not in callers:
-        raise NotFound(f"There is no key {key!r} in the configuration; it has {', '.join(sorted(callers)) or 'none'}.")
-    caller = callers[key] if key is not None else ANYBODY
-    story = Story("0" * 32, 0.0, 0.0, world, caller=caller)
-    fields = judge(body)
-    story.call = call = Call(
-        id=story.id,
-        operation="chat",
-        dialect="openai",
-        model=fields["model"],
-        stream=fields.get("stream") is True,
-        include_usage=False,
-        fields=fields,
-        size=len(body),
-        received_at=0.0,
-        tags={**tags, **caller.tags},
-    )
-    admit(call, caller, world)
-    asked = gather(call, caller, Classifier(world.intents))
-    story.features, story.signals = asked.features, asked.signals
-    story.decision = decide(asked, world, Snapshot(at=0.0))
-    return story
 
 
 def _usage(arguments: argparse.Namespace) -> int:

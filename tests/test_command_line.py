@@ -235,6 +235,10 @@ def test_explain_tells_where_a_request_would_go_and_why(config: Path) -> None:
     body = json.dumps({**BODY, "messages": [{"role": "user", "content": "```py\nx\n```"}]}).encode()
     said = signalbox("explain", "--config", str(config), "--request", "-", stdin=body)[1]
     assert "small: its expected quality 0.4 is below the floor 0.5" in said
+    status, said, _ = signalbox("explain", "--config", str(config), "--budget-used", "90%")
+    assert (status, said.splitlines()[-1]) == (0, "anonymous has no budget.")
+    status, _, said = signalbox("explain", "--config", str(config), "--budget-used", "2")
+    assert (status, "'2' is no share of a budget, as 0.9 or 90%" in said) == (2, True)
     status, _, said = signalbox("explain", "--config", str(config), "--model", "nope")
     assert status == 1
     assert "'nope' does not exist here" in said

@@ -115,6 +115,8 @@ def _story(exchange: Exchange) -> Iterator[str]:
         yield _attempt(attempt, exchange)
     if exchange.dropped:
         yield f"Left out, since its provider has no words for it: {', '.join(exchange.dropped)}."
+    for warning in exchange.warnings:
+        yield f"The client was warned: {warning}."
     if exchange.status:
         yield _ending(exchange)
 

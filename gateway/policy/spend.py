@@ -13,7 +13,7 @@ from gateway.dice import uniform
 from gateway.policy.strategies.cost import Cost
 from gateway.types import Asked, Deployment, Funds, Money, Place, Policy, Reason, Shift
 
-__all__ = ["Cheapest", "Scores", "shifts", "unaffordable"]
+__all__ = ["Cheapest", "Scores", "part_of", "shifts", "unaffordable"]
 
 _COST: Final = Cost()
 
@@ -59,5 +59,10 @@ def shifts(shift: Shift, funds: Funds, asked: Asked) -> bool:
 
     By its conversation, so that one that has been moved stays where it is as the part grows.
     """
-    part = (funds.used / 1000 - shift.since) / (1 - shift.since)
+    part = part_of(shift, funds)
     return part > 0 and uniform(asked.features.conversation, zlib.crc32(funds.scope.encode())) < part
+
+
+def part_of(shift: Shift, funds: Funds) -> float:
+    """The part of the traffic that is moved: 0 and less is none of it, 1 and more is all."""
+    return (funds.used / 1000 - shift.since) / (1 - shift.since)
