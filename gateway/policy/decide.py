@@ -11,6 +11,7 @@ from math import ceil
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.dice import splitmix64, uniform
 from gateway.policy.eligible import Rule, why_not
@@ -88,6 +89,8 @@ def decide(asked: Asked, world: World, snapshot: Snapshot) -> Decision:
         cheaper = _rank(policy.shift.to or policy.pool, asked, world, policy, snapshot, why_not, by=Cheapest(policy))
         if cheaper.order and cheaper.order[:1] != ranking.order[:1]:
             ranking, reason = cheaper, "budget_shift"
+    if funds is not None and _too_dear(ranking, asked, world, policy, snapshot):
+        reason = "budget_shift"
     return _decision(
         asked, world, ranking, route=chosen.route.name, reason=reason, policy=policy, standby=standby, funds=funds
     )
@@ -207,6 +210,15 @@ def _displaced(ranking: _Ranking, snapshot: Snapshot) -> str | None:
     if best is None or ranking.order[:1] == (best,) or (cooling := snapshot.cooling.get(best)) is None:
         return None
     return "overflow" if cooling.kind in _OF_LIMITS else "breaker_open"
+
+
+def _too_dear(ranking: _Ranking, asked: Asked, world: World, policy: Policy, snapshot: Snapshot) -> bool:
+    """Whether another one would have been chosen, were it not for what it might cost."""
+    dear = {v.deployment for v in ranking.verdicts if v.why is not None and v.why.code == "over_budget"}
+    if not dear or not ranking.order:
+        return False
+    rich = _rank(policy.pool, asked, world, policy, replace(snapshot, funds=None), why_not)
+    return not dear.isdisjoint(rich.order[:1])
 
 
 def _reason(chosen: Chosen, asked: Asked, policy: Policy, eligible: int) -> str:

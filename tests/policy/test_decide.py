@@ -18,6 +18,7 @@ from gateway.types import (
     Caller,
     Cooling,
     Decision,
+    Funds,
     IntentRule,
     Match,
     Reason,
@@ -275,3 +276,16 @@ def test_a_fallback_below_the_floor_never_serves_and_says_why() -> None:
         Verdict("small", None, Reason("below_floor", (0.6, 0.7))),
         Verdict("unknown", None, Reason("standby")),
     )
+
+
+def test_who_is_passed_over_for_what_it_might_cost_is_not_passed_over_by_a_rule() -> None:
+    dear, cheap = deployment("dear", output=50_000_000), deployment("cheap")
+    both = world(dear, cheap)
+    what = asked(call(fields={"max_tokens": 1_000}))
+    reasons = {left: decide(what, both, Snapshot(0.0, funds=Funds("team:a", 500, left))) for left in (10**9, 10_000)}
+    assert [(d.plan.tries[0].deployment, d.reason) for d in reasons.values()] == [
+        ("dear", "default"),
+        ("cheap", "budget_shift"),
+    ]
+    behind = decide(what, world(cheap, dear), Snapshot(0.0, funds=Funds("team:a", 500, 10_000)))
+    assert (behind.plan.tries[0].deployment, behind.reason) == ("cheap", "default")
