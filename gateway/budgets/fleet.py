@@ -47,8 +47,8 @@ class Answer(Struct, frozen=True):
     """The answers in order. ``barred``: the store is new in charge and grants nothing yet.
 
     ``epoch`` changes when the store has lost all it knew, or is another one. ``short`` names accounts of which somebody
-    was refused while another has a lease. ``sums`` are what all replicas have committed and settled in the accounts that
-    were looked at, in their order; None for one that is not known.
+    was refused while another has a lease. ``sums`` are what all replicas have committed and settled in the accounts
+    that were looked at, in their order; None for one that is not known.
     """
 
     told: tuple[Told, ...]
