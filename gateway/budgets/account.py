@@ -20,10 +20,10 @@ from gateway.types import Period
 __all__ = ["Account", "Row", "Told"]
 
 #: How much is leased ahead, in seconds of reservations as of lately, and in the largest of them lately.
-AHEAD_S: Final = 1.0
-AHEAD: Final = 2
+AHEAD_S: Final = 2.0
+AHEAD: Final = 16
 #: The share of a budget that one replica leases ahead at most, unless one reservation takes more.
-MOST: Final = 1 / 50
+MOST: Final = 1 / 100
 #: The weight of the last turn in what is reserved in a second as of lately.
 SMOOTH: Final = 0.3
 #: What a turn is taken to have lasted at least, in seconds: some follow each other at once.
@@ -97,6 +97,7 @@ class Account(Struct, eq=False):
     _reserved: int = 0
     _largest: int = 0
     _pace: float = 0.0
+    _sums: bytes = b""
 
     def __repr__(self) -> str:
         own = f"{self.settled} settled and {self.held} held here of {self.allowance}"
@@ -174,9 +175,13 @@ class Account(Struct, eq=False):
         """The fleet's answer to this replica's row."""
         self.allowance, self.others, self.others_settled = told.allowance, told.others, told.others_settled
         self.told = (max(told.allowance, row.settled + row.lost), row.settled)
-        self.rows, self.heard_at, self.told_at = told.rows, now, now
+        self.rows, self.heard_at, self.told_at, self._sums = told.rows, now, now, b""
 
-    def seen(self, committed: int, settled: int, now: float) -> None:
-        """What all replicas had committed and settled at a look, this one as it last told."""
-        self.others, self.others_settled = max(0, committed - self.told[0]), max(0, settled - self.told[1])
+    def seen(self, sums: bytes, now: float) -> None:
+        """``committed settled`` of all replicas at a look, this one as it last told."""
         self.heard_at = now
+        if sums == self._sums:
+            return
+        committed, settled = map(int, sums.split())
+        self.others, self.others_settled = max(0, committed - self.told[0]), max(0, settled - self.told[1])
+        self._sums = sums

@@ -21,7 +21,7 @@ from gateway.types import Funds, Scope
 __all__ = ["LOOK_S", "MOST_IN_A_TURN", "Book", "Hold"]
 
 #: How old the sums may be before they are looked at, in seconds: decisions go by what is known.
-LOOK_S: Final = 0.45
+LOOK_S: Final = 0.7
 #: For how long after its last use an account is looked at, in seconds.
 WATCHED_S: Final = 600.0
 #: How often the row of one that is looked at is told though it is the same, in seconds.
@@ -31,7 +31,7 @@ MOST: Final = 100_000
 #: What the scopes of users begin with.
 USER: Final = "user:"
 #: What was settled of a lease that suffices may wait for so long, in seconds, and is told all at once.
-TELL_S: Final = 0.5
+TELL_S: Final = 0.75
 #: Accounts in one turn at most.
 MOST_IN_A_TURN: Final = 500
 
@@ -183,7 +183,7 @@ class Book:
         for name, sums in zip(turn.looks, answer.sums, strict=True):
             account = self._accounts.get(name)
             if account is not None and sums is not None:
-                account.seen(*sums, now)
+                account.seen(sums, now)
         self._short = set(answer.short)
         for name in self._short & self._accounts.keys():
             self._wake(self._accounts[name])

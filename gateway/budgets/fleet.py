@@ -48,14 +48,14 @@ class Answer(Struct, frozen=True):
 
     ``epoch`` changes when the store has lost all it knew, or is another one. ``short`` names accounts of which somebody
     was refused while another has a lease. ``sums`` are what all replicas have committed and settled in the accounts
-    that were looked at, in their order; None for one that is not known.
+    that were looked at, in their order, as ``committed settled``; None for one that is not known.
     """
 
     told: tuple[Told, ...]
     barred: bool = False
     epoch: str = ""
     short: tuple[str, ...] = ()
-    sums: tuple[tuple[int, int] | None, ...] = ()
+    sums: tuple[bytes | None, ...] = ()
 
 
 class Fleet:
@@ -77,9 +77,9 @@ class Fleet:
         """The rows of an account, by replica."""
         return dict(self._accounts.get(account, {}))
 
-    def _sums(self, account: str) -> tuple[int, int] | None:
+    def _sums(self, account: str) -> bytes | None:
         rows = self._accounts.get(account, {}).values()
-        return (sum(row.committed for row in rows), sum(row.settled for row in rows)) if rows else None
+        return b"%d %d" % (sum(row.committed for row in rows), sum(row.settled for row in rows)) if rows else None
 
     def _told(self, replica: str, ask: Ask, replicas: int, barred: bool, short: list[str]) -> Told:
         rows = self._accounts.setdefault(ask.account, {})

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
+import msgspec
 from redis.asyncio import Redis as Client
 
 from gateway.budgets.account import Row, Told
@@ -43,14 +44,14 @@ async def take_turn(client: Client, prefix: str, turn: Turn, epoch: str, *, barr
     pipeline = client.pipeline(transaction=False)
     pipeline.eval(ACCOUNTS, len(keys), *keys, *cast(Any, args))
     if turn.looks:
-        pipeline.eval(LOOK, len(turn.looks), *[own + name for name in turn.looks])
+        pipeline.eval(LOOK, 0, own, msgspec.json.encode(turn.looks))
     (barred, epoch_told, short, *told), *sums = cast(Any, await pipeline.execute())
     return Answer(
         tuple([_told(one) for one in told]),
         bool(barred),
         epoch_told.decode(),
         tuple([name.decode().removeprefix(own) for name in short]),
-        tuple([_sums(one) for one in sums[0]]) if sums else (),
+        tuple(sums[0]) if sums else (),
     )
 
 
@@ -64,13 +65,6 @@ async def read_rows(client: Client, prefix: str, accounts: Sequence[str]) -> Map
         account: {replica.decode(): Row.parse(row) for replica, row in rows.items() if replica != SUMS}
         for account, rows in zip(accounts, replies, strict=True)
     }
-
-
-def _sums(told: bytes | None) -> tuple[int, int] | None:
-    if told is None:
-        return None
-    committed, settled = told.split()
-    return int(committed), int(settled)
 
 
 def _arguments(ask: Ask) -> Iterator[str | bytes | int]:

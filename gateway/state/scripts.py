@@ -354,9 +354,9 @@ return told
 """
 
 #: Answers with the sums of accounts, as ACCOUNTS has left them; nothing for one that is not known.
-#: KEYS  the accounts.
+#: ARGV  what the keys of accounts begin with, and the names as one JSON list: an argument for each is dear to pack.
 LOOK: Final = """
 local sums = {}
-for k = 1, #KEYS do sums[k] = redis.call('HGET', KEYS[k], '=') end
+for k, name in ipairs(cjson.decode(ARGV[2])) do sums[k] = redis.call('HGET', ARGV[1] .. name, '=') end
 return sums
 """
