@@ -1,4 +1,4 @@
-"""The ``signalbox`` command. Read next: launch.py, for the commands that serve."""
+"""The ``signalbox`` command. Read next: launch.py, for the commands that serve; commands/, for the others."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ from typing import Final
 
 import msgspec
 
-from gateway import __version__, keys_command
+from gateway import __version__
 from gateway.api.body import tags_of
-from gateway.asking import TOKEN_HELP, Admin, address_of, csv_of_usage, table_of_usage, token_of
+from gateway.commands import keys, usage
+from gateway.commands.dry_run import dry_run
 from gateway.config.discover import Found, discover, simulated_world_parts
 from gateway.config.load import check, json_schema, load, wants_discovery
-from gateway.dry_run import dry_run
 from gateway.errors import ConfigError, GatewayError
 from gateway.launch import Inherited, launch
 from gateway.testing.wall import command as faults
 from gateway.types import World
-from gateway.usage.query import BY
-from gateway.usage.sums import DIMENSIONS
 from gateway.workers import MOST, supervise
 
 __all__ = ["main"]
@@ -44,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             "check": _check,
             "schema": _schema,
             "explain": _explain,
-            "keys": keys_command.run,
-            "usage": _usage,
+            "keys": keys.run,
+            "usage": lambda arguments: usage.run(arguments, _loaded),
             "bench": faults.run,
         }[command](arguments)
         sys.stdout.flush()
@@ -82,16 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="how much of its budgets is spent, as 0.9 or 90%%; default: 0",
     )
-    keys_command.add_arguments(commands.add_parser("keys", help="make, change, rotate and revoke virtual keys"))
-    usage = commands.add_parser("usage", parents=[config], help="say what was used, of a gateway that runs")
-    usage.add_argument("--by", default="team,model", metavar="NAME,…", help=f"of {', '.join(BY)}; default: team,model")
-    usage.add_argument("--from", dest="first", metavar="DAY", help="as 2026-11-01; default: the first of the month")
-    usage.add_argument("--to", dest="last", metavar="DAY", help="itself included; default: today")
-    for name in DIMENSIONS:
-        usage.add_argument(f"--{name}", action="append", default=[], metavar="NAME", help=f"only this {name}")
-    usage.add_argument("--csv", action="store_true", help="comma-separated values, with all columns")
-    usage.add_argument("--admin", metavar="URL", help="its admin listener, not the configuration's")
-    usage.add_argument("--token", metavar="TOKEN", help=f"with --admin: {TOKEN_HELP}")
+    keys.add_arguments(commands.add_parser("keys", help="make, change, rotate and revoke virtual keys"))
+    what = "say what was used, of a gateway that runs"
+    usage.add_arguments(commands.add_parser("usage", parents=[config], help=what))
     bench = commands.add_parser("bench", help="judge a gateway")
     named = bench.add_subparsers(dest="suite", required=True, metavar="suite")
     faults.add_arguments(named.add_parser("faults", help="by what it makes of providers that fail in 31 ways"))
@@ -102,7 +93,7 @@ def _run(arguments: argparse.Namespace) -> int:
     path = arguments.config
 
     def read() -> World:
-        return load(path, os.environ, _found(path))
+        return _loaded(path)
 
     if arguments.worker is not None:
         return launch(read, _quiet, path=path, worker=Inherited(*arguments.worker))
@@ -144,6 +135,10 @@ def _demo(arguments: argparse.Namespace) -> int:
     return launch(lambda: load(path, os.environ, found), _banner, path=path)
 
 
+def _loaded(path: str) -> World:
+    return load(path, os.environ, _found(path))
+
+
 def _found(path: str) -> Found | None:
     """What discovery finds, if the configuration asks for it."""
     return asyncio.run(discover(os.environ)) if wants_discovery(path, os.environ) else None
@@ -182,7 +177,7 @@ def _schema(arguments: argparse.Namespace) -> int:
 
 def _explain(arguments: argparse.Namespace) -> int:
     try:
-        world = load(arguments.config, os.environ, _found(arguments.config))
+        world = _loaded(arguments.config)
         body = _request(arguments)
         tags = tags_of(arguments.tags) if arguments.tags else {}
         lines = dry_run(world, body, key=arguments.key, tags=tags, user=arguments.user, used=arguments.budget_used)
@@ -199,27 +194,3 @@ def _request(arguments: argparse.Namespace) -> bytes:
     if arguments.request is not None:
         return Path(arguments.request).read_bytes()
     return msgspec.json.encode({"model": arguments.model, "messages": [{"role": "user", "content": arguments.prompt}]})
-
-
-def _usage(arguments: argparse.Namespace) -> int:
-    given = [("by", arguments.by), ("from", arguments.first), ("to", arguments.last)]
-    given += [(name, value) for name in DIMENSIONS for value in getattr(arguments, name)]
-    asked = [(name, value) for name, value in given if value is not None]
-    try:
-        admin = _admin(arguments)
-        if arguments.csv:
-            for text in csv_of_usage(admin, asked):
-                sys.stdout.write(text)
-        else:
-            print("\n".join(table_of_usage(admin, asked)))
-    except (ConfigError, GatewayError, OSError) as error:
-        print(error, file=sys.stderr)
-        return FAILED
-    return OK
-
-
-def _admin(arguments: argparse.Namespace) -> Admin:
-    if arguments.admin is not None:
-        return Admin(arguments.admin, token_of(arguments.token, os.environ))
-    server = load(arguments.config, os.environ, _found(arguments.config)).server
-    return Admin(address_of(server), server.admin_token)

@@ -23,8 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"pipeline", "report", "spending"}),
     frozenset({"api"}),
     frozenset({"app"}),
-    frozenset({"launch", "workers", "asking", "dry_run"}),
-    frozenset({"keys_command"}),
+    frozenset({"launch", "workers", "commands"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),
 )

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from gateway import asking, spending
-from gateway.asking import address_of
+from gateway import spending
 from gateway.cli import main
+from gateway.commands import usage
+from gateway.commands.admin import address_of
 from gateway.config.load import load_text
 from gateway.keys.form import mint
 from gateway.money import usd
@@ -86,7 +87,7 @@ async def test_usage_is_guarded_refuses_what_it_does_not_understand_and_is_not_f
 async def test_the_command_prints_a_table_or_csv_of_a_gateway_that_runs(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "PAGE", 1)
+    monkeypatch.setattr(usage, "PAGE", 1)
     async with against(CONFIG) as (gateway, _):
         for feature in ("b", "a", "a"):
             await gateway.chat(BODY, **{"x-gateway-tags": f"feature={feature}"})

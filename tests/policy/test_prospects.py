@@ -1,12 +1,12 @@
-"""What a caller's budgets would make of a request. Read next: ../../gateway/dry_run.py, which asks."""
+"""What a caller's budgets would make of a request. Read next: ../../gateway/commands/dry_run.py, which asks."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
 
+from gateway.commands.dry_run import dry_run
 from gateway.config.load import load_text
-from gateway.dry_run import dry_run
 from gateway.errors import NotFound
 from gateway.keys.form import mint
 from gateway.policy.prospects import funds_at

@@ -1,6 +1,6 @@
 """``signalbox keys``: ``new`` by itself, everything else at the admin port of a running gateway.
 
-Read next: keys/locksmith.py, who does it there; docs/keys.md.
+Read next: ../keys/locksmith.py, who does it there; docs/keys.md.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from gateway.asking import TOKEN_HELP, Admin, token_of
+from gateway.commands.admin import TOKEN_HELP, Admin, token_of
 from gateway.config.expand import Expander
 from gateway.config.source import parse
 from gateway.errors import ConfigError, GatewayError, Problem

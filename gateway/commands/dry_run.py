@@ -1,4 +1,4 @@
-"""A request that is decided on and not carried out. Read next: policy/explain.py and policy/prospects.py, its words."""
+"""A request that is decided on and not carried out. Read next: ../policy/explain.py and prospects.py, its words."""
 
 from __future__ import annotations
 
