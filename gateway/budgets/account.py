@@ -1,8 +1,8 @@
 """One budget in one period, as one replica sees it. Read next: book.py, which keeps all of them.
 
 A replica has a row in each account, written by nobody else, of sums since the period began: what it may spend (its
-``allowance``, of which it gives back what it does not need), what it has ``settled``, and what was ``lost``: reserved by a process that ended before it was settled.
-What the fleet has committed is the larger of allowance and spending, over all rows; it stays within the limit whenever
+``allowance``, of which it gives back what it does not need), what it has ``settled``, and what was ``lost``: reserved
+by a process that ended before it was settled. What the fleet has committed is the larger of allowance and spending, over all rows; it stays within the limit whenever
 an allowance is raised. Since rows are told as they are and numbered by turn, telling them twice or late changes nothing,
 and a store that has lost its last second knows all again after the next turn.
 """

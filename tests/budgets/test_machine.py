@@ -68,7 +68,6 @@ class Store:
 
     def forget(self) -> None:
         """Another is in charge that knows nothing."""
-        self.epoch += 1
         self._become({})
 
     def keep(self) -> None:
@@ -77,6 +76,8 @@ class Store:
 
     def _become(self, rows: Rows) -> None:
         self.fleet._accounts = {name: dict(of) for name, of in rows.items()}
+        # Its name is a part of the epoch.
+        self.epoch += 1
         self.new_in_charge = True
         self.told = set()
         self._kept, self._short = [], {}
