@@ -206,8 +206,9 @@ class Pipeline:
                 story.priority = _urgency(conversation, story.caller)
                 await self.admission.wait(tenant, story.priority, conversation.patience_at)
             entered = True
+            # Also of who has waited: meanwhile the key may have been revoked.
+            story.caller = await self.who(conversation, live)
             if tenant is None:
-                story.caller = await self.who(conversation, live)
                 tenant = story.caller.tenant
                 self.admission.took(tenant)
             story.priority = _urgency(conversation, story.caller)

@@ -430,3 +430,24 @@ async def test_a_key_for_the_file_is_hashed_with_the_pepper_of_the_environment()
 @pytest.mark.parametrize("wrong", ["Team A", "a_b", ""])
 async def test_an_id_that_is_none_is_refused_on_the_command_line(wrong: str) -> None:
     assert (await signalbox("new", wrong))[0] == 2
+
+
+async def test_a_key_that_is_revoked_while_its_request_waits_at_the_door_opens_no_more() -> None:
+    config = f"{CONFIG}admission: {{max_inflight: 1, queue: 5, queue_wait: 20s}}\n"
+    with tempfile.TemporaryDirectory() as folder:
+        async with against(config, **ENVIRON, LEDGER=f"{folder}/ledger") as (gateway, provider):
+            office = Office(gateway)
+            first, second = await office.make(id="first"), await office.make(id="second")
+            provider.script("*", Script(pace=Pace(0.5, 0)))
+            serving = asyncio.create_task(status(gateway, first))
+            async with asyncio.timeout(5):
+                while gateway.app.admission.inflight < 1:
+                    await asyncio.sleep(0.005)
+                waiting = asyncio.create_task(code(gateway, second))
+                while gateway.app.admission.waiting < 1:
+                    await asyncio.sleep(0.005)
+                assert (await office.ask("DELETE", "/second")).status_code == 204
+                assert await serving == 200
+                assert await waiting == (401, "invalid_api_key")
+            await gateway.settled(2)
+            assert (gateway.app.admission.inflight, gateway.app.admission.waiting) == (0, 0)
