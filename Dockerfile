@@ -22,7 +22,7 @@ LABEL org.opencontainers.image.title="Signalbox" \
       org.opencontainers.image.description="An OpenAI-compatible LLM gateway" \
       org.opencontainers.image.licenses="Apache-2.0"
 ENV PATH=/opt/signalbox/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-# The one place that is written to, and only where the configuration asks for a journal.
+# The one place that is written to: the journal, and the ledger that keeps what budgets have spent over a crash.
 RUN install -d -o 10001 -g 10001 /var/lib/signalbox
 COPY --from=build /opt/signalbox /opt/signalbox
 USER 10001:10001

@@ -39,6 +39,16 @@ def test_the_containers_configuration_is_valid_and_asks_for_a_key() -> None:
     assert (world.server.host, world.server.admin_host) == ("0.0.0.0", "0.0.0.0")
     assert world.server.admin_token is not None
     assert world.state is not None
+    assert world.money.webhook is None
+
+
+def test_what_survives_a_crash_is_written_to_a_volume() -> None:
+    world = load(ROOT / "docker/gateway.yaml", ENVIRON)
+    written = (world.money.ledger, world.journal.path)
+    (kept,) = [volume.partition(":") for volume in GATEWAY["volumes"] if volume.partition(":")[0] in COMPOSE["volumes"]]
+    assert all(path is not None and Path(path).parent == Path(kept[2]) for path in written)
+    assert f"WORKDIR {kept[2]}" in DOCKERFILE
+    assert f"-v signalbox:{kept[2]} " in OPERATIONS
 
 
 def test_compose_gives_the_gateway_every_variable_that_its_configuration_names() -> None:

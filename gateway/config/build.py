@@ -70,9 +70,14 @@ def build(draft: Draft, source: str) -> World:
 
 
 def version(world: World) -> str:
-    """Twelve hexadecimal digits over all that the World means. Secrets enter as hashes, if at all."""
-    server = msgspec.structs.replace(world.server, admin_token=None)
-    bare = msgspec.structs.replace(world, version="", source="", state=None, pepper=None, server=server)
+    """Twelve hexadecimal digits over all that the World means. Secrets enter as hashes, if at all.
+
+    Where a process listens and writes is its own: replicas that do the same have the same.
+    """
+    replace = msgspec.structs.replace
+    server = replace(world.server, admin_token=None, host="", port=0, admin_host="", admin_port=0)
+    journal, money = replace(world.journal, path=None), replace(world.money, ledger=None)
+    bare = replace(world, version="", source="", state=None, pepper=None, server=server, journal=journal, money=money)
     canonical = msgspec.json.encode(bare, enc_hook=_plain, order="sorted")
     return hashlib.sha256(canonical).hexdigest()[:12]
 

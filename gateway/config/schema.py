@@ -733,7 +733,20 @@ class BudgetsEntry(Entry):
         description="File of what this replica reserves and settles: what is in it survives a crash. Without `state` "
         "it is `signalbox.ledger` unless another is named.",
     )
-    alerts: AlertsEntry | None = Field(default=None, description="Who is told that a budget is running out.")
+    alerts: AlertsEntry | None = Field(
+        default=None,
+        description="Who is told that a budget is running out; with an empty `webhook`, as `${ALERTS_URL:-}`, nobody.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nobody_when_empty(cls, data: Any) -> Any:
+        """So that one file serves those who want to be told and those who do not. An empty secret signs nothing."""
+        alerts = data.get("alerts") if isinstance(data, dict) else None
+        if not isinstance(alerts, dict) or "" not in (alerts.get("webhook"), alerts.get("secret")):
+            return data
+        said = {name: value for name, value in alerts.items() if value != ""}
+        return {**data, "alerts": said if alerts.get("webhook") != "" else None}
 
 
 class IntentEntry(Entry):

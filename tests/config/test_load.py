@@ -132,6 +132,19 @@ def test_the_version_is_of_what_is_meant_and_not_of_how_it_is_written() -> None:
     assert len(world.version) == 12
 
 
+def test_replicas_that_differ_in_where_they_listen_and_write_have_the_same_version() -> None:
+    own = "server: {port: 808%d, admin_port: 946%d}\njournal: {path: /j/%d}\nbudgets: {ledger: /l/%d, grace_usd: %s}\n"
+    versions = [load_text(SMALL + own % (n, n, n, n, grace), ENVIRON).version for n, grace in ((1, 1), (2, 1), (2, 2))]
+    assert (versions[0] == versions[1], versions[1] == versions[2]) == (True, False)
+
+
+def test_nobody_is_told_of_budgets_where_the_webhook_is_empty() -> None:
+    alerts = "budgets: {alerts: {webhook: '${ALERTS_URL:-}', secret: '${ALERTS_SECRET:-}'}}\n"
+    assert load_text(SMALL + alerts, ENVIRON).money.webhook is None
+    money = load_text(SMALL + alerts, {**ENVIRON, "ALERTS_URL": "https://hooks.example.com/x"}).money
+    assert (money.webhook is not None, money.webhook_secret) == (True, None)
+
+
 def test_other_parts_have_their_defaults_and_their_units() -> None:
     text = SMALL.replace("region: eu", "region: eu, timeouts: {first_byte: 5s, stall: 1500ms}")
     text += "journal: {path: requests.jsonl, max_size: 1MiB}\nserver: {port: 0, drain_delay: 5s, drain: 1m}\n"
