@@ -2,9 +2,10 @@
 
 A replica has a row in each account, written by nobody else, of sums since the period began: what it may spend (its
 ``allowance``, of which it gives back what it does not need), what it has ``settled``, and what was ``lost``: reserved
-by a process that ended before it was settled. What the fleet has committed is the larger of allowance and spending, over all rows; it stays within the limit whenever
-an allowance is raised. Since rows are told as they are and numbered by turn, telling them twice or late changes nothing,
-and a store that has lost its last second knows all again after the next turn.
+by a process that ended before it was settled. What the fleet has committed is the larger of allowance and spending,
+over all rows; it stays within the limit whenever an allowance is raised. Since rows are told as they are and numbered
+by turn, telling them twice or late changes nothing, and a store that has lost its last second knows all again after the
+next turn.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ class Account(Struct, eq=False):
         self._reserved = 0
         self._largest = int(self._largest * FORGET)
         ahead = 0 if short else self.ahead
-        if self.free > (0 if short else 4 * ahead):
+        if self.free > (0 if short else 2 * ahead):
             self.allowance = self.taken + ahead
         need = self.taken + self.needed if self.needed else self.allowance
         want = max(need, self.taken + ahead + self.wanted) if self.free < ahead or self.needed else need
