@@ -15,7 +15,7 @@ import msgspec
 
 from gateway import __version__
 from gateway.api.body import tags_of
-from gateway.commands import keys, usage
+from gateway.commands import budgets, keys, usage
 from gateway.commands.dry_run import dry_run
 from gateway.config.discover import Found, discover, simulated_world_parts
 from gateway.config.load import check, json_schema, load, wants_discovery
@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "explain": _explain,
             "keys": keys.run,
             "usage": lambda arguments: usage.run(arguments, _loaded),
+            "budgets": lambda arguments: budgets.run(arguments, _loaded),
             "bench": faults.run,
         }[command](arguments)
         sys.stdout.flush()
@@ -83,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     keys.add_arguments(commands.add_parser("keys", help="make, change, rotate and revoke virtual keys"))
     what = "say what was used, of a gateway that runs"
     usage.add_arguments(commands.add_parser("usage", parents=[config], help=what))
+    what = "say how budgets stand, of a gateway that runs"
+    budgets.add_arguments(commands.add_parser("budgets", parents=[config], help=what))
     bench = commands.add_parser("bench", help="judge a gateway")
     named = bench.add_subparsers(dest="suite", required=True, metavar="suite")
     faults.add_arguments(named.add_parser("faults", help="by what it makes of providers that fail in 31 ways"))

@@ -236,7 +236,9 @@ class Treasury:
 
     def _nobody_knows(self, short: Sequence[Account]) -> GatewayError:
         # What the store said is the operator's: it may name machines.
-        why = "the shared state has just come back" if self.barred else "the shared state does not answer"
+        why = "others ask for what is left of it at the same moment"
+        if self.barred or self.error is not None:
+            why = "the shared state has just come back" if self.barred else "the shared state does not answer"
         said = f"Whether the budget of {short[0].scope} holds this request cannot be said now, for {why}."
         error = Unavailable(said, code="budget_unavailable", retry_after_s=RETRY_S)
         error.should_retry = True

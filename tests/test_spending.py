@@ -13,7 +13,8 @@ import pytest
 from gateway import spending
 from gateway.cli import main
 from gateway.commands import usage
-from gateway.commands.admin import address_of
+from gateway.commands.admin import Admin, address_of
+from gateway.commands.budgets import table_of_budgets
 from gateway.config.load import load_text
 from gateway.keys.form import mint
 from gateway.money import usd
@@ -141,6 +142,10 @@ async def test_budgets_are_told_with_what_is_spent_and_foreseen(
                 await asyncio.sleep(0.05)
         support = budgets["team:support"]
         assert list(budgets)[:2] == ["team:idle", "team:support"]
+        head, idle, *_ = await asyncio.to_thread(table_of_budgets, Admin(gateway.admin, None))
+        assert head.split()[:4] == ["scope", "period", "limit", "USD"]
+        said = ["team:idle", "total", "2.000000", *["0.000000"] * 3, "2.000000", "0.0%", "–", "–"]
+        assert idle.split() == said
         assert support["spent_usd"] == usd(cost)
         assert support["left_micros"] == 1_000_000 - cost - support["leased_micros"]
         assert support["unaccounted_micros"] == 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final
@@ -11,9 +13,9 @@ from typing import Any, Final
 import httpx2
 
 from gateway.errors import GatewayError, Unavailable
-from gateway.types import Secret, Server
+from gateway.types import Secret, Server, World
 
-__all__ = ["TOKEN_HELP", "Admin", "address_of", "token_of"]
+__all__ = ["TOKEN_HELP", "Admin", "add_address", "address_of", "admin_of", "aligned", "token_of"]
 
 #: Variables that may hold the admin token, in this order.
 VARIABLES: Final = ("SIGNALBOX_ADMIN_TOKEN", "ADMIN_TOKEN")
@@ -63,6 +65,32 @@ def address_of(server: Server) -> str:
         if address.is_unspecified:
             host = "127.0.0.1" if address.version == 4 else "::1"
     return f"http://[{host}]:{server.admin_port}" if ":" in host else f"http://{host}:{server.admin_port}"
+
+
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """Add what names a gateway other than that of ``--config``."""
+    parser.add_argument("--admin", metavar="URL", help="its admin listener, not the configuration's")
+    parser.add_argument("--token", metavar="TOKEN", help=f"with --admin: {TOKEN_HELP}")
+
+
+def admin_of(arguments: argparse.Namespace, load: Callable[[str], World]) -> Admin:
+    """The gateway that a command line names. ``load`` reads a configuration, where no address is given."""
+    if arguments.admin is not None:
+        return Admin(arguments.admin, token_of(arguments.token, os.environ))
+    server = load(arguments.config).server
+    return Admin(address_of(server), server.admin_token)
+
+
+def aligned(table: Sequence[Sequence[str]], names: int) -> list[str]:
+    """A table as lines: names to the left, figures to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if n < names else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in table
+    ]
 
 
 def _said(refused: httpx2.Response) -> str:

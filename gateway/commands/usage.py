@@ -6,13 +6,12 @@ Read next: ../usage/query.py, what may be asked; ../api/spending.py, which answe
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from gateway.commands.admin import TOKEN_HELP, Admin, address_of, token_of
+from gateway.commands.admin import Admin, add_address, admin_of, aligned
 from gateway.errors import ConfigError, GatewayError
 from gateway.types import World
 from gateway.usage.query import BY
@@ -42,8 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in DIMENSIONS:
         parser.add_argument(f"--{name}", action="append", default=[], metavar="NAME", help=f"only this {name}")
     parser.add_argument("--csv", action="store_true", help="comma-separated values, with all columns")
-    parser.add_argument("--admin", metavar="URL", help="its admin listener, not the configuration's")
-    parser.add_argument("--token", metavar="TOKEN", help=f"with --admin: {TOKEN_HELP}")
+    add_address(parser)
 
 
 def run(arguments: argparse.Namespace, load: Callable[[str], World]) -> int:
@@ -52,7 +50,7 @@ def run(arguments: argparse.Namespace, load: Callable[[str], World]) -> int:
     given += [(name, value) for name in DIMENSIONS for value in getattr(arguments, name)]
     asked = [(name, value) for name, value in given if value is not None]
     try:
-        admin = _admin(arguments, load)
+        admin = admin_of(arguments, load)
         if arguments.csv:
             for text in csv_of_usage(admin, asked):
                 sys.stdout.write(text)
@@ -62,13 +60,6 @@ def run(arguments: argparse.Namespace, load: Callable[[str], World]) -> int:
         print(error, file=sys.stderr)
         return FAILED
     return OK
-
-
-def _admin(arguments: argparse.Namespace, load: Callable[[str], World]) -> Admin:
-    if arguments.admin is not None:
-        return Admin(arguments.admin, token_of(arguments.token, os.environ))
-    server = load(arguments.config).server
-    return Admin(address_of(server), server.admin_token)
 
 
 def csv_of_usage(admin: Admin, asked: Sequence[tuple[str, str]]) -> Iterator[str]:
@@ -96,7 +87,7 @@ def table_of_usage(admin: Admin, asked: Sequence[tuple[str, str]]) -> list[str]:
     rows.sort(key=lambda row: (row.get("day", ""), -row["cost_micros"]))
     cells = [[*(row[name] or "–" for name in by), *_figures(row)] for row in rows]
     total = [*("total" if n == 0 else "" for n in range(len(by))), *_figures(answer["totals"])]
-    lines = _aligned([[*by, *SHOWN.values()], *cells, *([total] if by else [])], len(by))
+    lines = aligned([[*by, *SHOWN.values()], *cells, *([total] if by else [])], len(by))
     if answer["others"]:
         lines.append(f"{answer['others']} requests are those of `other`: too many end users or features in a day.")
     return [f"{answer['from']} to {answer['to']} (UTC)", *lines]
@@ -104,15 +95,3 @@ def table_of_usage(admin: Admin, asked: Sequence[tuple[str, str]]) -> list[str]:
 
 def _figures(row: Mapping[str, Any]) -> list[str]:
     return ["–" if row[name] is None else str(row[name]) for name in SHOWN]
-
-
-def _aligned(table: Sequence[Sequence[str]], names: int) -> list[str]:
-    """Names to the left, figures to the right."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if n < names else cell.rjust(width)
-            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
