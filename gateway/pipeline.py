@@ -223,6 +223,8 @@ class Pipeline:
             await self._carry_out(asked, live, story, conversation, purse)
         except GatewayError as error:
             story.error, story.status = error, error.status
+            # Who is not even begun gets no shorter answer either.
+            story.warnings = story.warnings if story.attempts else ()
             if not await self._degrade(error, live, conversation, story):
                 await conversation.refuse(error, story)
         except asyncio.CancelledError:
@@ -371,14 +373,7 @@ class Pipeline:
             if not (names := full(decision)) or not await self.admission.for_room(
                 asked.caller.tenant, story.priority, names, until_at
             ):
-                raise self._nothing(decision, asked, snapshot, story, purse)
-
-    def _nothing(
-        self, decision: Decision, asked: Asked, snapshot: Snapshot, story: Story, purse: Purse | None
-    ) -> GatewayError:
-        """The error for a decision without tries. Who gets no answer gets no shorter one either."""
-        story.warnings = ()
-        return nothing_can(decision, asked.call, snapshot, purse.spans() if purse is not None else None)
+                raise nothing_can(decision, asked.call, snapshot, purse.spans() if purse is not None else None)
 
     def _shortened(self, asked: Asked, decision: Decision, live: Live, purse: Purse) -> tuple[Asked, str] | None:
         """The request with as many tokens for its answer as its budgets hold, where its policy wants that."""
@@ -397,7 +392,7 @@ class Pipeline:
         if any(not planned.wait_s for planned in decision.plan.tries):
             return nothing
         story.decision = decision
-        return self._nothing(decision, asked, snapshot, story, purse)
+        return nothing_can(decision, asked.call, snapshot, purse.spans() if purse is not None else None)
 
     async def _degrade(self, error: GatewayError, live: Live, conversation: Conversation, story: Story) -> bool:
         """Nothing could serve: hand out an earlier answer to the same request, where its route keeps any."""
