@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from gateway.budgets.account import Row
+from gateway.state.accounts import SUMS
 
 __all__ = ["Watch", "committed", "rows"]
 
@@ -58,7 +59,7 @@ class Watch(threading.Thread):
 def rows(client: Redis, account: str) -> dict[str, Row]:
     """The rows of an account, by replica. Raises what redis-py raises."""
     found = cast(Mapping[bytes, bytes], client.hgetall(f"gw:account:{account}"))
-    return {replica.decode(): Row(*map(int, row.split())) for replica, row in found.items()}
+    return {replica.decode(): Row(*map(int, row.split())) for replica, row in found.items() if replica != SUMS}
 
 
 def committed(all_rows: Mapping[str, Row]) -> int:

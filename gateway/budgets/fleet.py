@@ -63,6 +63,9 @@ class Fleet:
 
     def __init__(self) -> None:
         self._accounts: dict[str, dict[str, Row]] = {}
+        self._until: dict[str, float] = {}
+        #: For how long what was told since the last ``forget`` is kept: a turn does not say when it is.
+        self._keep_s: dict[str, int] = {}
 
     def __repr__(self) -> str:
         return f"{len(self._accounts)} accounts"
@@ -71,7 +74,15 @@ class Fleet:
         """Take a turn. Nothing is granted while ``barred``; rows are taken all the same."""
         short: list[str] = []
         told = [self._told(turn.replica, ask, replicas, barred, short) for ask in turn.asks]
+        self._keep_s |= {ask.account: ask.keep_s for ask in turn.asks}
         return Answer(tuple(told), barred, short=tuple(short), sums=tuple(map(self._sums, turn.looks)))
+
+    def forget(self, now: float) -> None:
+        """It is ``now``: forget what is not worth keeping any more."""
+        self._until |= {account: now + keep_s for account, keep_s in self._keep_s.items()}
+        self._keep_s = {}
+        for account in [account for account, until in self._until.items() if until < now]:
+            del self._until[account], self._accounts[account]
 
     def rows(self, account: str) -> dict[str, Row]:
         """The rows of an account, by replica."""

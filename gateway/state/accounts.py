@@ -17,7 +17,7 @@ from gateway.budgets.fleet import Answer, Ask, Turn
 from gateway.state.meeting import PRESENT_MS
 from gateway.state.scripts import ACCOUNTS, LOOK
 
-__all__ = ["BARRED_MS", "read_rows", "take_turn"]
+__all__ = ["BARRED_MS", "SUMS", "read_rows", "take_turn"]
 
 #: How long a server that is new in charge grants nothing, in milliseconds: longer than replicas take to find it.
 BARRED_MS: Final = 2_000

@@ -22,6 +22,8 @@ __all__ = ["Memory"]
 
 #: How often what was used is written to the ledger, in seconds.
 WRITTEN_S: Final = 1.0
+#: How often accounts whose time is over are forgotten, in seconds.
+FORGET_S: Final = 60.0
 
 
 class Memory(View):
@@ -38,6 +40,7 @@ class Memory(View):
         self._refreshed_at = 0.0
         self._fleet = Fleet()
         self._firsts: set[str] = set()
+        self._forgot_at = 0.0
         self._written_at = -inf
         self.keybook = Keybook()
 
@@ -131,6 +134,9 @@ class Memory(View):
         if now - self._written_at >= WRITTEN_S:
             self.keep(now)
         self._refreshed_at = now
+        if now - self._forgot_at >= FORGET_S:
+            self._forgot_at = now
+            self._fleet.forget(now)
 
     def health(self) -> Health:
         """See State.health."""
