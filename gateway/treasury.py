@@ -1,7 +1,7 @@
 """Who may spend what: reservations for requests, leases for this replica. Read next: budgets/book.py, its bookkeeping.
 
 A request waits for the fleet only where the lease of one of its budgets does not hold it, and then 50 ms at most. All
-else goes out in turns: every 100 ms what there is to tell, every second what is in use. What is reserved is written to
+else goes out in turns, within a second, or 100 ms where a lease runs low. What is reserved is written to
 the ledger before a provider is asked, so that no crash loses it.
 """
 
