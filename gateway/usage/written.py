@@ -13,8 +13,8 @@ from gateway.usage.sums import NOBODY, Sums, iso
 
 __all__ = ["COLUMNS", "as_csv", "as_json", "cell", "columns", "dollars"]
 
-#: A spreadsheet takes what begins so for a formula.
-_FORMULA: Final = re.compile(r"[=+\-@\t\r]")
+#: A spreadsheet takes what begins so for a formula; some pass over blanks and what is not seen, or take wide letters.
+_FORMULA: Final = re.compile(r"[\s\x00-\x20\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
 _QUOTED: Final = re.compile(r'[",\r\n]')
 
 

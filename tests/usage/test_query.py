@@ -156,7 +156,23 @@ def test_as_csv_there_is_a_line_for_each_row() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=cmd|"/c calc"!A1'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        " =1",
+        "\ufeff@A1",
+        "\u200b+1",
+        "＝1+1",
+        '=cmd|"/c calc"!A1',
+    ],
+)
 def test_no_name_is_a_formula(text: str) -> None:
     ((read,),) = csv.reader(io.StringIO(cell(text), newline=""))
     assert read == f"'{text}"
@@ -167,5 +183,6 @@ def test_whatever_the_names_a_reader_finds_them_again(names: list[str]) -> None:
     summing = Summing(Query(TODAY, TODAY, ("team", "user")))
     summing.feed(TODAY, [(dims("a", user=name), Sums(1)) for name in names])
     _, *rows = csv.reader(io.StringIO(as_csv(summing.answer()), newline=""))
-    assert [row[1] for row in rows] == [f"'{n}" if n[:1] in tuple("=+-@\t\r") else n for n in sorted(set(names))]
+    assert [row[1].removeprefix("'") for row in rows] == [name.removeprefix("'") for name in sorted(set(names))]
+    assert not [row[1] for row in rows if row[1].strip()[:1] in tuple("=+-@")]
     assert {len(row) for row in rows} == {2 + len(COLUMNS)}
