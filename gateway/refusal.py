@@ -26,6 +26,8 @@ OF_LIMITS: Final = frozenset({"rate", "limit", "share"})
 OF_THE_ACCOUNT: Final = frozenset({"auth", "quota"})
 #: Kinds that pass by themselves, so that trying again when told to is right.
 OF_LOAD: Final = OF_LIMITS | {"full"}
+#: Whose budgets are the caller's alone.
+OWN: Final = frozenset({"key", "user"})
 #: What each need (intent/features.py) is in words, and the member of the request that makes it one.
 NEEDS: Final[Mapping[str, tuple[str, str]]] = {
     "choices": ("several choices", "n"),
@@ -93,9 +95,11 @@ def _over_budget(decision: Decision, name: str, spans: Mapping[str, Span]) -> Ga
     scope, most, left = min([why.args for why in whys], key=lambda args: args[1])
     kind, _, who = str(scope).partition(":")
     less = " A smaller max_tokens costs less." if int(left) > 0 else ""
+    # What others spend is not for one of them to know.
+    own = f"has {usd(max(0, int(left)))} USD left" if kind in OWN else "does not hold it"
     return OverBudget(
-        f"The budget of {kind} {who} has {usd(max(0, int(left)))} USD left, and this request for {name} might cost "
-        f"{usd(int(most))} USD.{less} {_anew(spans.get(str(scope)))}"
+        f"The budget of {kind} {who} {own}: this request for {name} might cost {usd(int(most))} USD."
+        f"{less} {_anew(spans.get(str(scope)))}"
     )
 
 

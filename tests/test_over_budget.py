@@ -78,7 +78,7 @@ async def test_a_budget_that_is_spent_refuses_and_says_so(path: str, stream: boo
         assert (refused.status_code, refused.headers["x-should-retry"]) == (429, "false")
         error = refused.json()["error"]
         assert error["type"] == ("insufficient_quota" if path == "/v1/chat/completions" else "rate_limit_error")
-        assert error["message"].startswith("The budget of key team has 0.000010 USD left, and this request for 'auto' ")
+        assert error["message"].startswith("The budget of key team has 0.000010 USD left: this request for 'auto' ")
         assert error["message"].endswith("A smaller max_tokens costs less. " + MORE)
         (record,) = await nothing_held(gateway, 1)
         assert (record.outcome, record.error, record.attempts, record.cost) == ("budget", "insufficient_quota", (), 0)
@@ -93,7 +93,7 @@ def test_who_is_refused_learns_when_the_budget_begins_anew_and_is_not_told_to_as
     snapshot, asked = Snapshot(0.0, funds=funds), make.asked()
     spans = {"team:a": span_of("day", 1_795_867_200.0)}
     said = nothing_can(decide(asked, world, snapshot), asked.call, snapshot, spans).message
-    assert said.startswith("The budget of team a has 0.000000 USD left, and this request for 'auto' might cost 0.")
+    assert said.startswith("The budget of team a does not hold it: this request for 'auto' might cost 0.")
     assert said.endswith(" USD. It begins anew on 2026-11-29 at 00:00 UTC.")
 
 
