@@ -25,7 +25,7 @@ from gateway.types import Money
 __all__ = ["Alerts"]
 
 #: How often budgets are looked at, in seconds.
-LOOK_S: Final = 1.0
+LOOK_S: Final = 5.0
 TIMEOUT_S: Final = 5.0
 TRIES: Final = 9
 #: What has to be spent of a budget before a refusal counts as all of it: one request that wants too much is no alarm.
@@ -39,7 +39,7 @@ Say = Callable[..., None]
 
 
 class Alerts:
-    """Looks at accounts every second, and posts what there is to tell. ``failed`` counts what no try could deliver.
+    """Looks at accounts now and then, and posts what there is to tell. ``failed`` counts what no try could deliver.
 
     ``accounts`` are those in use: of very many end users most are not.
     """

@@ -251,7 +251,8 @@ class Treasury:
         loop = asyncio.get_running_loop()
         synced_at = loop.time()
         while True:
-            await self._turn(loop.time() + 1)
+            if self._to_tell or self.book.is_due(self._clock()):
+                await self._turn(loop.time() + 1)
             if self._ledger is not None:
                 self._ledger.flush()
                 if loop.time() - synced_at >= SYNC_S:

@@ -157,6 +157,14 @@ class Book:
 
     # --- turns --------------------------------------------------------------------------------------------------
 
+    def is_due(self, now: float) -> bool:
+        """Whether a turn has anything to say; to find out costs less than a turn."""
+        return (
+            self._all
+            or now - self._looked_at >= TELL_S
+            or any(account.changed and self._presses(account) for account in self._awake.values())
+        )
+
     def render(self, now: float, wall: float) -> Turn:
         """What to tell and to ask. One turn at a time: ``feed`` its answer before the next, if it has one."""
         passed, self._turned_at = now - self._turned_at, now
