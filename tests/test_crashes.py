@@ -43,8 +43,8 @@ class Process:
         return purse
 
     async def turn(self) -> None:
-        """What is told in the next second."""
-        self.now += 1.0
+        """What is told within the next seconds."""
+        self.now += 3.0
         assert await self.treasury._turn(asyncio.get_running_loop().time() + 1)
 
     def kill(self) -> None:

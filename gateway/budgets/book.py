@@ -21,7 +21,7 @@ from gateway.types import Funds, Scope
 __all__ = ["LOOK_S", "MOST_IN_A_TURN", "Book", "Hold"]
 
 #: How old the sums may be before they are looked at, in seconds: decisions go by what is known.
-LOOK_S: Final = 0.7
+LOOK_S: Final = 0.75
 #: For how long after its last use an account is looked at, in seconds.
 WATCHED_S: Final = 600.0
 #: How often the row of one that is looked at is told though it is the same, in seconds.
@@ -30,8 +30,10 @@ RETELL_S: Final = 30.0
 MOST: Final = 100_000
 #: What the scopes of users begin with.
 USER: Final = "user:"
-#: What was settled of a lease that suffices may wait for so long, in seconds, and is told all at once.
-TELL_S: Final = 0.75
+#: How often all that is in use is gone through, in seconds.
+ROUND_S: Final = 0.8
+#: What was settled of a lease that suffices may wait for so long, in seconds: it is committed already.
+TELL_S: Final = 2.0
 #: Accounts in one turn at most.
 MOST_IN_A_TURN: Final = 500
 
@@ -161,7 +163,7 @@ class Book:
         """Whether a turn has anything to say; to find out costs less than a turn."""
         return (
             self._all
-            or now - self._looked_at >= TELL_S
+            or now - self._looked_at >= ROUND_S
             or any(account.changed and self._presses(account) for account in self._awake.values())
         )
 
@@ -223,7 +225,7 @@ class Book:
         self._awake[account.name] = account
 
     def _due(self, now: float) -> list[Account]:
-        if self._all or now - self._looked_at >= TELL_S:
+        if self._all or now - self._looked_at >= ROUND_S:
             due = self._look(now)
         else:
             due = [a for a in self._awake.values() if a.changed and self._presses(a)]
@@ -238,13 +240,20 @@ class Book:
         """All that has something to tell, and what to look at; who has not been used for long is looked at no more."""
         self._looked_at, self._looks, due = now, [], []
         for account in list(self._awake.values()):
-            if account.changed or now - account.told_at >= RETELL_S:
+            if self._tells(account, now):
                 due.append(account)
             elif now - account.heard_at >= LOOK_S:
                 self._looks.append(account.name)
             if not account.changed and now - account.used_at >= _watched_s(account):
                 del self._awake[account.name]
         return due
+
+    def _tells(self, account: Account, now: float) -> bool:
+        """Whether its row is to be told; else its sums are only looked at."""
+        passed = now - account.told_at
+        if not account.changed:
+            return passed >= RETELL_S
+        return self._all or passed >= TELL_S or self._presses(account)
 
     def _presses(self, account: Account) -> bool:
         """Whether what has changed is to be told now: somebody waits or was refused, or the lease runs low."""
