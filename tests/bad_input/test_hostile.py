@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import NOT_VALID
 from gateway.keys.form import Pepper
 from gateway.testing.faults import Encoded, InBandError, OversizedEvent, Refuse, refusal
 from gateway.testing.script import Script
@@ -62,7 +63,7 @@ async def test_a_wrong_key_is_refused_in_the_same_words_whatever_is_wrong() -> N
             (401, "Bearer", chats[0].body)
         }
         assert chats[0].error == {
-            "message": "The API key is not valid for this gateway.",
+            "message": NOT_VALID,
             "type": "authentication_error",
             "param": None,
             "code": "invalid_api_key",
