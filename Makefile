@@ -17,7 +17,7 @@ run: $(RUN_STAMP)  ## start the gateway on 127.0.0.1:8080 with what it finds her
 
 # What mostly waits, for Redis to fail over or for gateways to end, runs beside what mostly computes; with it the tests of
 # protocols, so that both take the same time.
-WAITING := tests/providers tests/state tests/test_command_line.py tests/test_figures.py tests/test_shutdown.py tests/test_wall.py
+WAITING := tests/budgets tests/limits tests/providers tests/state tests/test_command_line.py tests/test_figures.py tests/test_shutdown.py tests/test_wall.py
 
 test: $(TEST_STAMP)  ## check everything: style, types, structure, behaviour
 	@$(BIN)/ruff format --check .
