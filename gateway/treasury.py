@@ -1,8 +1,8 @@
 """Who may spend what: reservations for requests, leases for this replica. Read next: budgets/book.py, its bookkeeping.
 
 A request waits for the fleet only where the lease of one of its budgets does not hold it, and then 50 ms at most. All
-else goes out in turns, within a second, or 100 ms where a lease runs low. What is reserved is written to
-the ledger before a provider is asked, so that no crash loses it.
+else goes out in turns, within a second, or 100 ms where a lease runs low. What is reserved is written to the ledger
+before a provider is asked, so that no crash loses it.
 """
 
 from __future__ import annotations

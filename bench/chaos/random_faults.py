@@ -27,7 +27,7 @@ from gateway.testing.script import Pace, Script, Scripts, fault_of
 from gateway.testing.server import SimulatedProvider
 from gateway.testing.wall.scenarios import SCENARIOS, TEXT
 
-__all__ = ["random_faults"]
+__all__ = ["random_faults", "said"]
 
 TARGETS: Final = ("a", "b", "c", "d")
 #: The usual times that a target is well and ill, in seconds.

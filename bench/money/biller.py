@@ -18,6 +18,7 @@ import uvloop
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bench.chaos.random_faults import said
 from bench.figures.ground import Drawn
 from gateway.testing.acts import Act, Head, Send
 from gateway.testing.faults import FAULTS, Cut, Fault, InBandError, SlowFirstToken, Stall
@@ -80,15 +81,6 @@ class Billed(Struct, frozen=True):
                 case Send(_, "content"):
                     bill.output += 1
             yield act
-
-
-def said(data: bytes) -> tuple[int, int] | None:
-    """The tokens that an answer names."""
-    try:
-        usage = msgspec.json.decode(data.removeprefix(b"data: ").strip()).get("usage")
-    except msgspec.DecodeError:
-        return None
-    return (usage["prompt_tokens"], usage["completion_tokens"]) if usage else None
 
 
 @asynccontextmanager
